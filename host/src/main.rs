@@ -1,0 +1,2 @@
+//! exoclaw
+fn main() {}

@@ -1,0 +1,1 @@
+//! One outgoing HTTP stack for the process.

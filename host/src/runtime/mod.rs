@@ -1,0 +1,1 @@
+//! Plugins: WebAssembly components, each call in a fresh instance.

@@ -1,0 +1,211 @@
+//! What a client is told of a turn, as it happens and when it is replayed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Seq, SessionKey, ToolContent, TurnId};
+
+/// One event of a turn: the parameters of a `chat.event` notification.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Event {
+    /// The turn.
+    pub turn: TurnId,
+    /// Its session.
+    pub session: SessionKey,
+    /// Where it stands among the session's events.
+    pub seq: Seq,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+/// What happened. A step is one call of the model, counted from 0 within the turn.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EventBody {
+    /// The message is stored and waits for its turn.
+    Queued,
+    /// The turn runs.
+    Started,
+    /// The model wrote.
+    Text(Delta),
+    /// The model thought.
+    Thinking(Delta),
+    /// Discard what was shown of this step.
+    Rewind {
+        /// The step that begins anew.
+        step: u32,
+    },
+    /// The model calls a tool.
+    ToolUse {
+        /// The provider's id for the call.
+        id: String,
+        /// The tool.
+        name: String,
+        /// The arguments.
+        input: Arc<RawValue>,
+    },
+    /// The tool answered.
+    ToolResult {
+        /// The `id` of the call.
+        tool_use_id: String,
+        /// What the model is given.
+        content: Vec<ToolContent>,
+        /// The call failed.
+        is_error: bool,
+    },
+    /// What a call of the model consumed.
+    Usage(Usage),
+    /// The turn ended well.
+    Done {
+        /// Why it ended.
+        stop_reason: DoneReason,
+        /// The whole reply.
+        text: String,
+    },
+    /// The turn failed.
+    Error(TurnError),
+}
+
+impl EventBody {
+    /// Whether nothing of the turn follows.
+    #[must_use]
+    pub fn ends_turn(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Error(_))
+    }
+}
+
+/// A piece of a growing text.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Delta {
+    /// What is added.
+    pub delta: String,
+    /// The step that wrote it.
+    pub step: u32,
+    /// Where it begins: UTF-8 bytes into the step's text.
+    pub offset: u64,
+}
+
+/// One call's consumption.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Usage {
+    /// The provider's name in the config.
+    pub provider: String,
+    /// The model, as the provider calls it.
+    pub model: String,
+    /// The counts.
+    #[serde(flatten)]
+    pub tokens: super::TokenUsage,
+    /// In US dollars; absent where the price is unknown.
+    pub cost_usd: Option<f64>,
+    /// The counts are ours, because the provider's never came.
+    pub estimated: bool,
+}
+
+/// Why a turn that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DoneReason {
+    /// The model had said all.
+    EndTurn,
+    /// The limit on output tokens.
+    MaxTokens,
+    /// The model, or its provider's filter, declined.
+    Refusal,
+    /// The agent's limit on steps, or on repeats of one call.
+    Steps,
+    /// A budget.
+    Budget,
+    /// The owner stopped it.
+    Aborted,
+}
+
+/// Why a turn failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TurnError {
+    /// As in JSON-RPC.
+    pub code: ErrorCode,
+    /// What was wrong, where, and what to do.
+    pub message: String,
+    /// Whether the same message may succeed later.
+    pub retryable: bool,
+}
+
+/// The application's error codes, which JSON-RPC errors and `error` events share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// No valid token.
+    Unauthorised,
+    /// No agent can answer: unknown, or without a model.
+    NoAgent,
+    /// A budget is used up.
+    BudgetExceeded,
+    /// The model's provider failed.
+    Provider,
+    /// Too much is under way, or the gateway is going down.
+    Busy,
+    /// Something exceeds a limit on size.
+    TooLarge,
+    /// No such thing.
+    NotFound,
+    /// Not allowed.
+    Forbidden,
+    /// A fault of ours.
+    Internal,
+}
+
+impl ErrorCode {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        match self {
+            Self::Unauthorised => -32001,
+            Self::NoAgent => -32002,
+            Self::BudgetExceeded => -32003,
+            Self::Provider => -32004,
+            Self::Busy => -32005,
+            Self::TooLarge => -32006,
+            Self::NotFound => -32007,
+            Self::Forbidden => -32008,
+            // JSON-RPC 2.0, section 5.1.
+            Self::Internal => -32603,
+        }
+    }
+
+    const ALL: [Self; 9] = [
+        Self::Unauthorised,
+        Self::NoAgent,
+        Self::BudgetExceeded,
+        Self::Provider,
+        Self::Busy,
+        Self::TooLarge,
+        Self::NotFound,
+        Self::Forbidden,
+        Self::Internal,
+    ];
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.number().fmt(f)
+    }
+}
+
+impl Serialize for ErrorCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i32(self.number())
+    }
+}
+
+impl<'de> Deserialize<'de> for ErrorCode {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = i32::deserialize(deserializer)?;
+        Self::ALL
+            .into_iter()
+            .find(|code| code.number() == number)
+            .ok_or_else(|| serde::de::Error::custom(format!("no error code {number}")))
+    }
+}
