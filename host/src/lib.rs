@@ -3,6 +3,8 @@
 //!
 //! Each module imports only what stands below it in this list.
 
+pub mod agent;
+pub mod bus;
 pub mod config;
 pub mod net;
 pub mod provider;
