@@ -1,5 +1,23 @@
 //! The agent: from a message that was accepted to the end of its turn.
+//!
+//! The [`Dispatcher`] finds the agent for a message, stores the message, and puts its turn into
+//! the lane of its session. A lane runs one turn at a time, in the order in which the messages
+//! were stored; all lanes run side by side. A turn belongs to no connection: it ends whether or
+//! not anyone watches.
 
-mod api;
+mod agents;
+mod context;
+mod dispatch;
+mod lane;
+mod reply;
+mod route;
+mod tools;
+mod turn;
 
-pub use api::{AgentInfo, Dispatcher, Load, Peer, Submission, SubmitError, Submitted, Ticket};
+pub use agents::{AgentInfo, BuildError, NoModel};
+pub use dispatch::{Dispatcher, Parts, Peer, Submission, SubmitError, Submitted};
+pub use lane::{Load, Ticket};
+pub use route::{Contradiction, Router};
+pub use tools::UnknownTool;
+
+use agents::Agent;

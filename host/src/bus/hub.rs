@@ -47,6 +47,12 @@ struct State {
     waiting: VecDeque<(TurnId, EventBody)>,
 }
 
+impl std::fmt::Debug for Topic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Topic").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
 /// What a watcher starts with.
 pub struct Attachment {
     /// The events so far of the turns that are open, in order of `seq`.
@@ -203,6 +209,19 @@ impl Topic {
         state.send(last);
         state.ending = false;
         state.flush(&self.session);
+    }
+
+    /// Ends a turn of which nothing could be stored: those who watch are told, and no replay will
+    /// show it.
+    pub fn abandon(&self, turn: TurnId, body: EventBody) {
+        let mut state = self.state();
+        state.ending = false;
+        state.open.retain(|(open, _)| *open != turn);
+        state.waiting.push_back((turn, body));
+        if !state.flush(&self.session) {
+            // Not even a number for the news: let the watchers go, so that they ask again.
+            state.watchers.clear();
+        }
     }
 
     async fn refill(&self, least: u64) -> Result<(), StoreError> {

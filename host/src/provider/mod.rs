@@ -116,4 +116,23 @@ pub enum ProviderError {
     /// A key is missing.
     #[error("{0}")]
     Other(String),
+    #[error("ended")]
+    Ended,
+}
+pub struct Models;
+impl Models {
+    pub fn call(&self, _: Vec<ModelRef>, _: Arc<Request>) -> BoxStream<'static, Result<CallEvent, ProviderError>> {
+        unimplemented!()
+    }
+}
+pub struct Providers;
+impl Providers {
+    pub fn resolve(&self, _: &[crate::config::ModelName]) -> Result<Vec<ModelRef>, ProviderError> {
+        unimplemented!()
+    }
+}
+impl ProviderError {
+    pub fn retryable(&self) -> bool {
+        true
+    }
 }
