@@ -53,7 +53,9 @@ mod tests {
     use http_body_util::StreamBody;
     use hyper::body::Frame;
 
-    fn frames(chunks: &[&'static str]) -> impl futures_util::Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Unpin {
+    fn frames(
+        chunks: &[&'static str],
+    ) -> impl futures_util::Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Unpin {
         let frames: Vec<_> = chunks.iter().map(|chunk| Ok(Frame::data(Bytes::from_static(chunk.as_bytes())))).collect();
         stream::iter(frames)
     }

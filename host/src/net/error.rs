@@ -17,7 +17,9 @@ pub enum NetError {
         reason: String,
     },
     /// Nobody to trust.
-    #[error("no root certificates: {reason}; install the system's (`ca-certificates`) or name a file in `[net] ca_file`")]
+    #[error(
+        "no root certificates: {reason}; install the system's (`ca-certificates`) or name a file in `[net] ca_file`"
+    )]
     NoRoots {
         /// Where they were sought, and with what success.
         reason: String,

@@ -61,7 +61,8 @@ impl Reply {
 
     /// A 200 with an event stream, in chunks of at most `size` bytes, each written by itself.
     pub(crate) fn events(stream: &[u8], size: usize) -> Self {
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n";
+        let head =
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n";
         let mut writes = vec![head.as_bytes().to_vec()];
         for chunk in stream.chunks(size.max(1)) {
             writes.push([format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
