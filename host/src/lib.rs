@@ -12,3 +12,4 @@ pub mod provider;
 pub mod runtime;
 pub mod secrets;
 pub mod store;
+pub mod text;

@@ -1,5 +1,7 @@
 //! What a client is told of a turn, as it happens and when it is replayed.
 
+mod read;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use serde_json::value::RawValue;
 use super::{Seq, SessionKey, ToolContent, TurnId};
 
 /// One event of a turn: the parameters of a `chat.event` notification.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Event {
     /// The turn.
     pub turn: TurnId,
@@ -23,7 +25,7 @@ pub struct Event {
 }
 
 /// What happened. A step is one call of the model, counted from 0 within the turn.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventBody {
     /// The message is stored and waits for its turn.
@@ -79,7 +81,7 @@ impl EventBody {
 }
 
 /// A piece of a growing text.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Delta {
     /// What is added.
     pub delta: String,
@@ -90,7 +92,7 @@ pub struct Delta {
 }
 
 /// One call's consumption.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Usage {
     /// The provider's name in the config.
     pub provider: String,
@@ -124,7 +126,7 @@ pub enum DoneReason {
 }
 
 /// Why a turn failed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TurnError {
     /// As in JSON-RPC.
     pub code: ErrorCode,
@@ -207,5 +209,29 @@ impl<'de> Deserialize<'de> for ErrorCode {
             .into_iter()
             .find(|code| code.number() == number)
             .ok_or_else(|| serde::de::Error::custom(format!("no error code {number}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_read_back_as_they_were_written() -> Result<(), serde_json::Error> {
+        for body in [
+            r#""type":"queued""#,
+            r#""type":"text","delta":"a\n","step":1,"offset":7"#,
+            r#""type":"rewind","step":2"#,
+            r#""type":"tool_use","id":"t1","name":"calculate","input":{"b": 2.50, "a":1}"#,
+            r#""type":"tool_result","tool_use_id":"t1","content":[{"type":"text","text":"4"}],"is_error":false"#,
+            r#""type":"usage","provider":"p","model":"m","input_tokens":1,"output_tokens":2,"cache_read_tokens":3,"cache_write_tokens":4,"cost_usd":null,"estimated":true"#,
+            r#""type":"done","stop_reason":"end_turn","text":"4""#,
+            r#""type":"error","code":-32004,"message":"no","retryable":true"#,
+        ] {
+            let text = format!(r#"{{"turn":"01hzzzzzzzzzzzzzzzzz","session":"a:b:c:d","seq":9,{body}}}"#);
+            let event: Event = serde_json::from_str(&text)?;
+            assert_eq!(serde_json::to_string(&event)?, text);
+        }
+        Ok(())
     }
 }
