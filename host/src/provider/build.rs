@@ -22,6 +22,13 @@ pub struct Providers {
 }
 
 impl Providers {
+    /// Providers that are there already, by their names; an agent has to name its models.
+    #[must_use]
+    pub fn new(providers: impl IntoIterator<Item = Arc<dyn Provider>>) -> Self {
+        let named = |provider: Arc<dyn Provider>| (provider.name().to_owned(), provider);
+        Self { providers: providers.into_iter().map(named).collect(), usual: None, variables: Vec::new() }
+    }
+
     /// Builds every provider of `config` over one client. `keys` finds the key of a provider by
     /// its name and table; a provider whose key is missing is built too, and says so when it is
     /// asked.
