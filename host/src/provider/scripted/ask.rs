@@ -276,4 +276,11 @@ mod tests {
         assert_eq!(Skill::Calculator.tool(&tools), Some("calc2"));
         assert_eq!(Skill::Echo.tool(&tools), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_can_be_asked(text in "([a-z ]|echo|time|[0-9.+*/()%-]|İ|\\PC){0,40}") {
+            asks(&text);
+        }
+    }
 }
