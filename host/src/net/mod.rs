@@ -11,6 +11,8 @@ mod error;
 pub mod sse;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 pub use body::{Bounded, read_bounded};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use proptest::prelude::{Strategy, any};
 
 use super::stream::{Decode, DecodeError, Flow};
 use super::*;
@@ -46,6 +47,26 @@ pub(super) fn at_every_split<D: Decode>(stream: &[u8], decoder: impl Fn() -> D) 
         let (head, tail) = stream.split_at(at);
         assert_eq!(decode(decoder(), [head, tail]), whole, "split at {at}");
     }
+}
+
+/// Holds a decoder to giving out no more of a cut stream than of the whole one, and to failing
+/// wherever it was cut before `enough`.
+pub(super) fn cut_anywhere<D: Decode>(stream: &[u8], decoder: impl Fn() -> D, enough: usize) {
+    let (whole, _) = decode(decoder(), [stream]);
+    for at in 0..stream.len() {
+        let (events, end) = decode(decoder(), [&stream[..at]]);
+        assert_eq!(events, whole[..events.len()], "cut at {at}");
+        assert!(end.is_err() || at > enough, "cut at {at}: {end:?}");
+    }
+}
+
+/// Streams with a hole and some noise in it.
+pub(super) fn damaged(stream: &'static [u8]) -> impl Strategy<Value = Vec<u8>> {
+    let noise = proptest::collection::vec(any::<u8>(), 0..8);
+    (any::<proptest::sample::Index>(), 0_usize..200, noise).prop_map(move |(at, lost, noise)| {
+        let (head, tail) = stream.split_at(at.index(stream.len()));
+        [head, &noise, &tail[lost.min(tail.len())..]].concat()
+    })
 }
 
 fn request() -> Request {

@@ -118,12 +118,14 @@ impl Decode for Decoder {
             }
             Err(error) => return Err(DecodeError::json("chunk", &error)),
         };
-        if !self.started {
+        let model = chunk.model.filter(|model| !model.is_empty());
+        let choices = chunk.choices.unwrap_or_default();
+        if !self.started && (model.is_some() || !choices.is_empty()) {
             self.started = true;
-            out.push_back(StreamEvent::Started { model: chunk.model.filter(|model| !model.is_empty()) });
+            out.push_back(StreamEvent::Started { model });
         }
         // Only one answer was asked for; Azure opens with none, and usage comes without.
-        if let Some(choice) = chunk.choices.into_iter().flatten().next() {
+        if let Some(choice) = choices.into_iter().next() {
             if let Some(delta) = choice.delta {
                 self.delta(delta, out)?;
             }

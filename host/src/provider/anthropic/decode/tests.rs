@@ -1,7 +1,7 @@
 //! The decoder against recorded events, whole and broken.
 
 use super::*;
-use crate::provider::tests::{ANTHROPIC, at_every_split, decode};
+use crate::provider::tests::{ANTHROPIC, at_every_split, cut_anywhere, damaged, decode};
 
 const START: &str = r#"{"type":"message_start","message":{"model":"m","usage":{"input_tokens":5,"output_tokens":1}}}"#;
 const STOP: &str = r#"{"type":"message_stop"}"#;
@@ -76,6 +76,11 @@ fn every_split_of_a_recorded_stream_means_the_same() {
 }
 
 #[test]
+fn a_stream_cut_anywhere_gives_the_beginning_and_never_succeeds() {
+    cut_anywhere(ANTHROPIC, Decoder::default, ANTHROPIC.len() - 1);
+}
+
+#[test]
 fn a_call_that_the_token_limit_cut_is_never_given_out() {
     let whole = || [tool(0, "whole"), json(0, r#"{"a":1}"#), stop(0)];
     let halves: [&[String]; 5] = [
@@ -144,4 +149,14 @@ fn an_end_without_its_event_and_an_error_event_are_errors() {
     let Err(DecodeError::Refused(refusal)) = run(&[error.into()]).1 else { panic!("no refusal") };
     assert_eq!((refusal.kind.as_deref(), refusal.message.as_str()), (Some("overloaded_error"), "Overloaded"));
     assert!(refusal.retryable());
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_damaged_stream_never_panics_and_calls_with_objects_alone(stream in damaged(ANTHROPIC)) {
+        let (events, _) = decode(Decoder::default(), [&stream[..]]);
+        for call in events.iter().filter(|event| event.starts_with("ToolUse")) {
+            proptest::prop_assert!(call.contains("RawValue({"), "{}", call);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The decoder against recorded chunks, and against what compatible servers do otherwise.
 
 use super::*;
-use crate::provider::tests::{OPENAI, at_every_split, decode};
+use crate::provider::tests::{OPENAI, at_every_split, cut_anywhere, damaged, decode};
 
 fn decoder() -> Decoder {
     Decoder::new(1)
@@ -33,7 +33,7 @@ fn a_recorded_stream_gives_its_events_in_order() {
     let (events, end) = decode(decoder(), [OPENAI]);
     let usage = TokenUsage { input_tokens: 86, output_tokens: 300, cache_read_tokens: 1920, cache_write_tokens: 0 };
     let expected = [
-        "Started { model: None }".to_owned(),
+        r#"Started { model: Some("gpt-5") }"#.to_owned(),
         r#"Thinking("Hm, ")"#.to_owned(),
         r#"Thinking("zwei.")"#.to_owned(),
         format!("{:?}", StreamEvent::Text("Ich schaue nach 🦀".into())),
@@ -50,6 +50,12 @@ fn every_split_of_a_recorded_stream_means_the_same() {
     at_every_split(OPENAI, decoder);
     let crlf = String::from_utf8_lossy(OPENAI).replace('\n', "\r\n");
     at_every_split(crlf.as_bytes(), decoder);
+}
+
+#[test]
+fn a_stream_cut_anywhere_gives_the_beginning_and_succeeds_only_once_the_reason_was_there() {
+    let reason = String::from_utf8_lossy(OPENAI).find(r#""finish_reason":"tool_calls""#).expect("a reason");
+    cut_anywhere(OPENAI, decoder, reason);
 }
 
 #[test]
@@ -136,5 +142,15 @@ fn an_end_without_a_reason_and_an_error_in_the_stream_are_errors() {
     ] {
         let Err(DecodeError::Refused(refusal)) = run(&[&text, error]).1 else { panic!("{error}") };
         assert_eq!((refusal.message.as_str(), refusal.retryable()), ("Broken", retryable), "{error}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_damaged_stream_never_panics_and_calls_with_objects_alone(stream in damaged(OPENAI)) {
+        let (events, _) = decode(decoder(), [&stream[..]]);
+        for call in events.iter().filter(|event| event.starts_with("ToolUse")) {
+            proptest::prop_assert!(call.contains("RawValue({"), "{}", call);
+        }
     }
 }
