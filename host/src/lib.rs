@@ -3,6 +3,7 @@
 //!
 //! Each module imports only what stands below it in this list.
 
+pub mod cli;
 pub mod config;
 pub mod net;
 pub mod provider;
