@@ -3,8 +3,7 @@
 //!
 //! Each module imports only what stands below it in this list.
 
-pub mod agent;
-pub mod bus;
+pub mod cli;
 pub mod config;
 pub mod metering;
 pub mod net;

@@ -177,6 +177,12 @@ impl ErrorCode {
         }
     }
 
+    /// The code of a number on the wire.
+    #[must_use]
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| i64::from(code.number()) == number)
+    }
+
     const ALL: [Self; 9] = [
         Self::Unauthorised,
         Self::NoAgent,
@@ -204,11 +210,8 @@ impl Serialize for ErrorCode {
 
 impl<'de> Deserialize<'de> for ErrorCode {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = i32::deserialize(deserializer)?;
-        Self::ALL
-            .into_iter()
-            .find(|code| code.number() == number)
-            .ok_or_else(|| serde::de::Error::custom(format!("no error code {number}")))
+        let number = i64::deserialize(deserializer)?;
+        Self::from_number(number).ok_or_else(|| serde::de::Error::custom(format!("no error code {number}")))
     }
 }
 
