@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod bus;
 pub mod config;
+pub mod gateway;
 pub mod net;
 pub mod provider;
 pub mod runtime;
