@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::bus::Hub;
-use crate::config::AgentName;
 use crate::store::{DynStore, ErrorCode, SessionKey, StoreError, TurnId};
 
 /// Where a message comes from: what bindings are matched against.
@@ -27,7 +26,7 @@ pub struct Submission {
     /// From whom.
     pub peer: Peer,
     /// The agent that the sender asked for; absent to let the bindings choose.
-    pub agent: Option<AgentName>,
+    pub agent: Option<String>,
     /// What is said.
     pub content: String,
     /// Under which a repeat is recognised.
@@ -62,10 +61,10 @@ pub enum SubmitError {
 }
 
 impl SubmitError {
-    /// The code that a client is given.
+    /// The code that a client is given; none where the parameters were wrong.
     #[must_use]
-    pub fn code(&self) -> ErrorCode {
-        ErrorCode::Internal
+    pub fn code(&self) -> Option<ErrorCode> {
+        Some(ErrorCode::Internal)
     }
 }
 
@@ -100,6 +99,12 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
+    /// A dispatcher that runs no turns.
+    #[must_use]
+    pub fn idle(hub: Hub, store: DynStore) -> Self {
+        Self { hub, store }
+    }
+
     /// The events of all sessions.
     #[must_use]
     pub fn hub(&self) -> &Hub {
