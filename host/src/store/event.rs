@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::{Seq, SessionKey, ToolContent, TurnId};
 
 /// One event of a turn: the parameters of a `chat.event` notification.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Event {
     /// The turn.
     pub turn: TurnId,
@@ -25,7 +25,7 @@ pub struct Event {
 }
 
 /// What happened. A step is one call of the model, counted from 0 within the turn.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventBody {
     /// The message is stored and waits for its turn.
@@ -48,6 +48,7 @@ pub enum EventBody {
         /// The tool.
         name: String,
         /// The arguments.
+        #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
         input: Arc<RawValue>,
     },
     /// The tool answered.
@@ -81,7 +82,7 @@ impl EventBody {
 }
 
 /// A piece of a growing text.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Delta {
     /// What is added.
     pub delta: String,
@@ -92,7 +93,7 @@ pub struct Delta {
 }
 
 /// One call's consumption.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Usage {
     /// The provider's name in the config.
     pub provider: String,
@@ -108,7 +109,7 @@ pub struct Usage {
 }
 
 /// Why a turn that did not fail ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DoneReason {
     /// The model had said all.
@@ -126,7 +127,7 @@ pub enum DoneReason {
 }
 
 /// Why a turn failed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct TurnError {
     /// As in JSON-RPC.
     pub code: ErrorCode,
