@@ -98,10 +98,9 @@ impl Bench {
         let held = Held { calls: sender, reading: Arc::clone(&reading) };
         let model = |model: &str| vec![ModelName { provider: "held".into(), model: model.into() }];
         let mut config = Config { limits, ..Config::default() };
-        config.agents.insert(
-            AgentName::default_agent(),
-            AgentConfig { models: model("fine"), ..AgentConfig::default() },
-        );
+        config
+            .agents
+            .insert(AgentName::default_agent(), AgentConfig { models: model("fine"), ..AgentConfig::default() });
         config.agents.insert("broken".parse()?, AgentConfig { models: model("broken"), ..AgentConfig::default() });
         let dispatcher = Dispatcher::new(Parts {
             config: &config,
@@ -130,8 +129,7 @@ impl Bench {
 }
 
 fn submission(peer: &str, content: &str) -> Submission {
-    let peer =
-        Peer { channel: "c".into(), account: "a".into(), peer: peer.into(), guild: None, team: None };
+    let peer = Peer { channel: "c".into(), account: "a".into(), peer: peer.into(), guild: None, team: None };
     Submission { peer, agent: None, content: content.into(), idempotency_key: None }
 }
 

@@ -206,12 +206,7 @@ async fn steps(shared: &Shared, job: &Job, work: &mut Work) -> Result<DoneReason
 }
 
 /// One call of a model, read to its end.
-async fn ask(
-    job: &Job,
-    work: &mut Work,
-    models: &Models,
-    request: Arc<Request>,
-) -> Result<StopReason, Failure> {
+async fn ask(job: &Job, work: &mut Work, models: &Models, request: Arc<Request>) -> Result<StopReason, Failure> {
     let step = work.step;
     let mut call = models.call(Arc::clone(&request));
     while let Some(event) = call.next().await {

@@ -11,6 +11,7 @@ mod error;
 mod logging;
 mod output;
 mod plugin;
+mod plugins;
 mod status;
 mod table;
 

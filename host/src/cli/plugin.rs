@@ -7,7 +7,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::client::{Client, ClientError, Target};
-use super::{CliError, Exit, PluginCommand, output, table};
+use super::{CliError, Exit, PluginCommand, output, plugins, table};
 use crate::config::Loaded;
 
 /// Items of one page of a list.
@@ -45,8 +45,9 @@ fn is_file(plugin: &str) -> bool {
 }
 
 /// What a component file is, without a gateway.
-async fn inspect_file(path: &Path, _loaded: &Loaded) -> Result<Box<RawValue>, CliError> {
-    Err(CliError::Usage(format!("this build cannot look into {} by itself; load it in a gateway", path.display())))
+async fn inspect_file(path: &Path, loaded: &Loaded) -> Result<Box<RawValue>, CliError> {
+    let plugin = plugins::load_file(path, &loaded.config).await?;
+    to_raw_value(&plugin.info()).map_err(CliError::failed)
 }
 
 /// All pages of `plugin.list` as one list.

@@ -340,6 +340,14 @@ macro_rules! name_type {
 name_type!(AgentName);
 name_type!(PluginName);
 
+impl PluginName {
+    /// For a component that nobody has named.
+    #[must_use]
+    pub fn unnamed() -> Self {
+        Self("unnamed".into())
+    }
+}
+
 impl AgentName {
     /// The agent of `[agent]`.
     #[must_use]
