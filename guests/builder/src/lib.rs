@@ -55,7 +55,10 @@ impl std::fmt::Display for BuildError {
         match self {
             Self::NoBuildScript(name) => write!(f, "{name} is not set: guests are built by build scripts only"),
             Self::NoTarget => {
-                write!(f, "plugins are built for {TARGET}, which this toolchain lacks: run `rustup target add {TARGET}`")
+                write!(
+                    f,
+                    "plugins are built for {TARGET}, which this toolchain lacks: run `rustup target add {TARGET}`"
+                )
             }
             Self::Spawn(program, error) => write!(f, "{program} did not start: {error}"),
             Self::Failed(packages) => write!(f, "the guests ({packages}) did not build; the errors stand above"),
