@@ -52,7 +52,6 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         version: env!("CARGO_PKG_VERSION"),
         demo: demo.is_some().then(|| DEMO.to_owned()),
         storage: "memory".to_owned(),
-        max_content: config.limits.content,
     };
     let gateway = Gateway::bind(&config.gateway, token.as_ref(), state).map_err(CliError::failed)?;
     announce(&gateway, &dispatcher, demo.is_some())?;
