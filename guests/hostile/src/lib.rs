@@ -68,7 +68,7 @@ impl Guest for Hostile {
                 }
             }
             "trap" => core::arch::wasm32::unreachable(),
-            "exit" => std::process::exit(3),
+            "exit" => std::process::exit(1),
             "recurse" => text(recurse(1).to_string()),
             "huge" => text("x".repeat(n as usize)),
             "many" => Ok(vec![Content::Text(String::new()); n as usize]),

@@ -189,11 +189,14 @@ struct Record<'a> {
 impl Drop for Record<'_> {
     fn drop(&mut self) {
         self.invoker.calls.fetch_add(1, Ordering::Relaxed);
-        if self.outcome != "ok" {
-            self.invoker.failures.fetch_add(1, Ordering::Relaxed);
-        }
         self.span.record("outcome", self.outcome);
         self.span.record("ms", self.started.elapsed().as_secs_f64() * 1e3);
+        if self.outcome == "ok" {
+            tracing::debug!(parent: &self.span, "the plugin answered");
+        } else {
+            self.invoker.failures.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(parent: &self.span, "the plugin did not answer");
+        }
     }
 }
 
