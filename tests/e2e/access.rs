@@ -1,8 +1,9 @@
 //! Who may connect.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::harness::{Client, Connect, Gateway, fetch};
+use crate::harness::{Client, Connect, Gateway, fetch, within};
 
 const TOKEN: &str = "token-KEYKEYKEY-of-the-gateway";
 
@@ -131,4 +132,25 @@ async fn health_needs_no_token_and_tells_nothing() {
     }
     assert_eq!(gateway.get("/").await.status, 404);
     assert_eq!(gateway.get("/../../etc/passwd").await.status, 404);
+}
+
+#[tokio::test]
+async fn connections_past_the_limit_are_refused_until_there_is_room() {
+    let gateway = Gateway::builder().gateway("max_connections = 2").start().await;
+    let mut one = Client::connect(&gateway).await;
+    let two = Client::connect(&gateway).await;
+    assert_eq!(upgrade(&gateway, &[]).await, Some(503));
+    one.ping().await;
+    drop(two);
+    let room = async { while upgrade(&gateway, &[]).await.is_some() {} };
+    within("there is room again", room).await;
+}
+
+#[tokio::test]
+async fn half_a_request_does_not_hold_a_connection_for_ever() {
+    let gateway = Gateway::builder().gateway("auth_timeout = \"200ms\"").start().await;
+    let mut stream = tokio::net::TcpStream::connect(gateway.address()).await.expect("a connection");
+    stream.write_all(b"GET /ws HTTP/1.1\r\nhost: 127.0.0.1\r\nx-slow: ").await.expect("an open connection");
+    let mut rest = Vec::new();
+    within("the gateway hangs up", stream.read_to_end(&mut rest)).await.expect("an orderly end");
 }

@@ -63,8 +63,7 @@ async fn the_demo_holds_a_conversation_and_says_what_it_is() {
 
 #[tokio::test]
 async fn a_gateway_needs_neither_a_file_nor_a_folder() {
-    // No `--config`: the defaults, and a port of the system's choice.
-    let home = tempfile::TempDir::new().expect("a temporary folder");
-    let check = crate::harness::exoclaw(home.path(), &["config", "check"]).await;
-    check.stdout();
+    let gateway = Gateway::builder().without_config().argument("--demo").start().await;
+    let shown = Client::connect(&gateway).await.ask("What is 2 + 2?").await;
+    assert_eq!(shown.results()[0].1, "4", "the bundled tools are there by themselves");
 }

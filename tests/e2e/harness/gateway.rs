@@ -24,11 +24,26 @@ pub(crate) struct Builder {
     gateway: String,
     plugins: Option<String>,
     rest: String,
+    file: ConfigFile,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
 }
 
+/// Whether there is a config file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum ConfigFile {
+    #[default]
+    Written,
+    Missing,
+}
+
 impl Builder {
+    /// Starts it without any config file.
+    pub(crate) fn without_config(mut self) -> Self {
+        self.file = ConfigFile::Missing;
+        self
+    }
+
     /// Lets the agent ask a fake provider's model; the next one stands in for it.
     pub(crate) fn provider(mut self, provider: &FakeProvider) -> Self {
         let wire = provider.wire();
@@ -98,10 +113,13 @@ impl Builder {
     }
 
     fn command(&self, home: &Path) -> Command {
-        let file = home.join("test.toml");
-        std::fs::write(&file, self.config()).expect("a writable folder");
         let mut command = exoclaw_in(home);
-        command.arg("--config").arg(file).arg("gateway").args(["--port", "0"]).args(&self.arguments);
+        if self.file == ConfigFile::Written {
+            let file = home.join("test.toml");
+            std::fs::write(&file, self.config()).expect("a writable folder");
+            command.arg("--config").arg(file);
+        }
+        command.arg("gateway").args(["--port", "0"]).args(&self.arguments);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
