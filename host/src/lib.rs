@@ -1,14 +1,18 @@
 //! exoclaw: a language-model agent behind every messaging platform, with tools and channels as
 //! sandboxed WebAssembly components.
 //!
-//! Each module imports only what stands below it in this list.
+//! A module imports only what stands below it: `cli`, `gateway`, `agent`, `metering`, `provider`,
+//! `runtime`, `bus`, `store`, `net`, `config`, `secrets`, and `text` beneath them all.
 
 pub mod agent;
 pub mod bus;
+pub mod cli;
 pub mod config;
+pub mod gateway;
 pub mod metering;
 pub mod net;
 pub mod provider;
 pub mod runtime;
 pub mod secrets;
 pub mod store;
+pub mod text;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::dispatch::Parts;
 use super::tools::{AgentTools, UnknownTool};
-use crate::config::{AgentConfig, AgentName, Config};
-use crate::provider::{ModelRef, Providers};
-use crate::runtime::Toolbox;
+use crate::config::{AgentConfig, AgentName};
+use crate::provider::{ModelRef, Models};
 
 /// What an agent is told it is, where the owner says nothing.
 const DEFAULT_SYSTEM: &str = "You are a personal assistant, reached through exoclaw. Answer plainly and briefly. \
@@ -21,7 +21,7 @@ pub(super) struct Agent {
     pub(super) name: AgentName,
     pub(super) config: AgentConfig,
     pub(super) system: Option<Arc<str>>,
-    pub(super) models: Result<Vec<ModelRef>, NoModel>,
+    pub(super) models: Result<Models, NoModel>,
     pub(super) tools: AgentTools,
 }
 
@@ -70,16 +70,18 @@ pub struct AgentInfo {
 }
 
 impl Agent {
-    fn new(name: &AgentName, config: &AgentConfig, providers: &Providers, tools: &Toolbox) -> Result<Self, BuildError> {
-        let models = providers
+    fn new(name: &AgentName, config: &AgentConfig, parts: &Parts<'_>) -> Result<Self, BuildError> {
+        let models = parts
+            .providers
             .resolve(&config.models)
+            .map(|models| Models::new(&models, Arc::clone(&parts.jitter)))
             .map_err(|error| NoModel { agent: name.clone(), reason: error.to_string() });
         Ok(Self {
             name: name.clone(),
             config: config.clone(),
             system: Some(system(name, config)?),
             models,
-            tools: AgentTools::new(name, tools, config.tools.as_deref())?,
+            tools: AgentTools::new(name, parts.tools, config.tools.as_deref())?,
         })
     }
 
@@ -92,7 +94,7 @@ impl Agent {
         let model = |model: &ModelRef| format!("{}/{}", model.provider.name(), model.model);
         AgentInfo {
             name: self.name.to_string(),
-            models: self.models.iter().flatten().map(model).collect(),
+            models: self.models.iter().flat_map(Models::models).map(model).collect(),
             tools: self.tools.names(),
             problem: self.ready().err().map(|problem| problem.to_string()),
         }
@@ -100,13 +102,9 @@ impl Agent {
 }
 
 /// All agents of a config.
-pub(super) fn build(
-    config: &Config,
-    providers: &Providers,
-    tools: &Toolbox,
-) -> Result<BTreeMap<AgentName, Arc<Agent>>, BuildError> {
-    let agent = |(name, config)| Ok((AgentName::clone(name), Arc::new(Agent::new(name, config, providers, tools)?)));
-    config.agents.iter().map(agent).collect()
+pub(super) fn build(parts: &Parts<'_>) -> Result<BTreeMap<AgentName, Arc<Agent>>, BuildError> {
+    let agent = |(name, config)| Ok((AgentName::clone(name), Arc::new(Agent::new(name, config, parts)?)));
+    parts.config.agents.iter().map(agent).collect()
 }
 
 /// The system prompt: said in the config, or read from the soul file, or the usual one.

@@ -12,7 +12,7 @@ use super::route::Router;
 use super::turn::Shared;
 use crate::bus::Hub;
 use crate::config::{AgentName, ByteSize, Config};
-use crate::provider::{Models, Providers};
+use crate::provider::{Jitter, Providers};
 use crate::runtime::Toolbox;
 use crate::store::{
     Accept, Accepted, DynStore, ErrorCode, Idempotency, KeyError, Message, Role, SessionKey, StoreError, Timestamp,
@@ -138,8 +138,8 @@ pub struct Parts<'a> {
     pub store: DynStore,
     /// Where models run.
     pub providers: &'a Providers,
-    /// Asks them.
-    pub models: Models,
+    /// Spreads retries.
+    pub jitter: Arc<Jitter>,
     /// All loaded tools.
     pub tools: &'a Toolbox,
 }
@@ -167,16 +167,17 @@ impl Dispatcher {
     /// # Errors
     /// The config names something that is not there, or contradicts itself.
     pub fn new(parts: Parts<'_>) -> Result<Self, BuildError> {
-        let Parts { config, store, providers, models, tools } = parts;
+        let agents = agents::build(&parts)?;
+        let Parts { config, store, .. } = parts;
         let limits = &config.limits;
-        let shared = Arc::new(Shared { store: Arc::clone(&store), models });
+        let shared = Arc::new(Shared { store: Arc::clone(&store) });
         let lanes = LaneLimits { running: limits.turns, queued: limits.queued, queued_total: limits.queued_total };
         Ok(Self {
             inner: Arc::new(Inner {
                 hub: Hub::new(Arc::clone(&store), config.gateway.queue),
                 store,
                 router: Router::new(&config.bindings, AgentName::default_agent())?,
-                agents: agents::build(config, providers, tools)?,
+                agents,
                 lanes: Arc::new(Lanes::new(shared, lanes)),
                 content: limits.content,
                 queued: limits.queued,

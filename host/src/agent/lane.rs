@@ -226,12 +226,15 @@ impl Lanes {
                 let error = TurnError { code: ErrorCode::Internal, message, retryable: true };
                 topic.abandon(handle.turn, EventBody::Error(error));
             }
-            handle.ended.cancel();
-            let mut state = self.state();
-            state.running -= 1;
-            if let Some(lane) = state.lanes.get_mut(&session) {
-                lane.running = None;
+            {
+                let mut state = self.state();
+                state.running -= 1;
+                if let Some(lane) = state.lanes.get_mut(&session) {
+                    lane.running = None;
+                }
             }
+            // Last, so that whoever waited for the end finds the lane without the turn.
+            handle.ended.cancel();
         }
     }
 

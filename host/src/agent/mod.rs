@@ -14,6 +14,9 @@ mod route;
 mod tools;
 mod turn;
 
+#[cfg(test)]
+mod tests;
+
 pub use agents::{AgentInfo, BuildError, NoModel};
 pub use dispatch::{Dispatcher, Parts, Peer, Submission, SubmitError, Submitted};
 pub use lane::{Load, Ticket};

@@ -17,7 +17,7 @@ const MAX_RESULT_BYTES: usize = 64 * 1024;
 /// The tools that an agent may use.
 #[derive(Clone)]
 pub(super) struct AgentTools {
-    tools: HashMap<String, Arc<Tool>>,
+    tools: HashMap<String, Tool>,
     specs: Arc<[ToolSpec]>,
 }
 
@@ -33,7 +33,7 @@ pub struct UnknownTool {
 impl AgentTools {
     /// Those of `toolbox` that `allowed` names; all, where it is absent.
     pub(super) fn new(agent: &AgentName, toolbox: &Toolbox, allowed: Option<&[String]>) -> Result<Self, UnknownTool> {
-        let all: HashMap<_, _> = toolbox.iter().map(|tool| (tool.name().to_owned(), Arc::clone(tool))).collect();
+        let all: HashMap<_, _> = toolbox.iter().map(|tool| (tool.name().to_owned(), tool.clone())).collect();
         let unknown = allowed.unwrap_or_default().iter().find(|name| !all.contains_key(*name));
         if let Some(tool) = unknown {
             let mut known: Vec<_> = all.into_keys().collect();
@@ -42,7 +42,7 @@ impl AgentTools {
         }
         let tools: HashMap<_, _> =
             all.into_iter().filter(|(name, _)| allowed.is_none_or(|allowed| allowed.contains(name))).collect();
-        let mut specs: Vec<_> = tools.values().map(|tool| tool.spec()).collect();
+        let mut specs: Vec<_> = tools.values().map(spec).collect();
         // Always in the same order, so that a provider's prompt cache holds.
         specs.sort_by(|one: &ToolSpec, two| one.name.cmp(&two.name));
         Ok(Self { tools, specs: specs.into() })
@@ -82,7 +82,7 @@ impl AgentTools {
             };
             let call = ToolCall {
                 agent: caller.agent.as_str(),
-                session: &caller.session,
+                session: caller.session.as_str(),
                 call: &caller.call,
                 now: caller.now,
                 arguments: &arguments,
@@ -92,6 +92,14 @@ impl AgentTools {
                 Err(error) => failed(id, error.to_string()),
             }
         }
+    }
+}
+
+fn spec(tool: &Tool) -> ToolSpec {
+    ToolSpec {
+        name: tool.name().to_owned(),
+        description: tool.description().to_owned(),
+        input_schema: Arc::clone(tool.input_schema()),
     }
 }
 

@@ -27,7 +27,6 @@ const CONTEXT_MESSAGES: usize = 400;
 /// What turns share.
 pub(super) struct Shared {
     pub(super) store: DynStore,
-    pub(super) models: Models,
 }
 
 /// What a turn has done so far.
@@ -162,7 +161,7 @@ async fn steps(shared: &Shared, job: &Job, work: &mut Work) -> Result<DoneReason
             thinking_tokens: (agent.config.thinking_tokens > 0).then_some(agent.config.thinking_tokens),
             temperature: agent.config.temperature,
         });
-        let stop = ask(shared, job, work, models, request).await?;
+        let stop = ask(job, work, models, request).await?;
         let reply = std::mem::take(&mut work.reply);
         let calls: Vec<ToolUse> = reply.calls().cloned().collect();
         work.texts.push(reply.text());
@@ -207,15 +206,9 @@ async fn steps(shared: &Shared, job: &Job, work: &mut Work) -> Result<DoneReason
 }
 
 /// One call of a model, read to its end.
-async fn ask(
-    shared: &Shared,
-    job: &Job,
-    work: &mut Work,
-    models: &[crate::provider::ModelRef],
-    request: Arc<Request>,
-) -> Result<StopReason, Failure> {
+async fn ask(job: &Job, work: &mut Work, models: &Models, request: Arc<Request>) -> Result<StopReason, Failure> {
     let step = work.step;
-    let mut call = shared.models.call(models.to_vec(), Arc::clone(&request));
+    let mut call = models.call(Arc::clone(&request));
     while let Some(event) = call.next().await {
         match event? {
             CallEvent::Attempt { provider, model } => {
@@ -240,12 +233,18 @@ async fn ask(
             }
         }
     }
-    let stop = work.reply.stop().ok_or(ProviderError::Ended)?;
+    let stop = work.reply.stop().ok_or_else(|| cut(work))?;
     if let Some(asked) = work.asked.take() {
         let (tokens, counted) = work.reply.usage(|| request_tokens(&asked.request));
         job.publish(usage_event(asked, tokens, counted)).await?;
     }
     Ok(stop)
+}
+
+/// The error of an answer that has no end.
+fn cut(work: &Work) -> ProviderError {
+    let provider = work.asked.as_ref().map_or_else(String::new, |asked| asked.provider.clone());
+    ProviderError::Cut { provider: provider.into(), reason: "its events ended before the model stopped".into() }
 }
 
 /// What a call consumed that came to no end. Nothing, where the provider never began to answer.

@@ -1,11 +1,33 @@
 //! The owner's file, read once into types that cannot be wrong.
 //!
-//! [`Config`] is what a file means; [`Config::default`] is what no file means.
+//! [`Config`] is what a file means; [`Config::default`] is what no file means. A file with
+//! mistakes gives [`ConfigErrors`]: every one of them, each with its place, what was expected,
+//! and the line, in which whatever may be a key is hidden.
 
+mod check;
+mod excerpt;
+pub mod filter;
+mod home;
+mod load;
 mod model;
+mod parse;
+mod problem;
+mod reader;
+mod schema;
+mod sections;
+mod sensitive;
+mod suggest;
+mod syntax;
+mod value;
 
+#[cfg(test)]
+mod tests;
+
+pub use home::{Home, Lookup};
+pub use load::{LoadError, Loaded, Origin};
 pub use model::{
     AgentConfig, AgentName, BindingConfig, ByteSize, Config, GatewayConfig, LimitsConfig, LogFormat, ModelName,
     NameError, NetConfig, PluginConfig, PluginLimits, PluginName, PluginPath, ProviderConfig, ProviderKind,
     StorageConfig, StorageUrl, TelemetryConfig,
 };
+pub use problem::{ConfigError, ConfigErrors};

@@ -294,14 +294,15 @@ pub struct PluginName(Arc<str>);
 #[error("`{0}` is no name: up to 64 of a-z, 0-9, `_` and `-`, the first a letter or digit")]
 pub struct NameError(String);
 
-fn name(text: &str) -> Result<Arc<str>, NameError> {
+/// Whether a text is a name: `[a-z0-9][a-z0-9_-]{0,63}`. Names are parts of file names, too.
+pub(super) fn is_name(text: &str) -> bool {
     let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let first = text.bytes().next().is_some_and(valid);
-    if first && text.len() <= 64 && text.bytes().all(|byte| valid(byte) || byte == b'_' || byte == b'-') {
-        Ok(text.into())
-    } else {
-        Err(NameError(text.chars().take(80).collect()))
-    }
+    first && text.len() <= 64 && text.bytes().all(|byte| valid(byte) || byte == b'_' || byte == b'-')
+}
+
+fn name(text: &str) -> Result<Arc<str>, NameError> {
+    if is_name(text) { Ok(text.into()) } else { Err(NameError(text.chars().take(80).collect())) }
 }
 
 macro_rules! name_type {
@@ -338,6 +339,14 @@ macro_rules! name_type {
 
 name_type!(AgentName);
 name_type!(PluginName);
+
+impl PluginName {
+    /// For a component that nobody has named.
+    #[must_use]
+    pub fn unnamed() -> Self {
+        Self("unnamed".into())
+    }
+}
 
 impl AgentName {
     /// The agent of `[agent]`.

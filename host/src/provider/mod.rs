@@ -4,14 +4,32 @@
 //! it. Both providers' wires are turned into the same [`StreamEvent`]s, and a call that did not
 //! end as its protocol says it must is an error, never a success.
 
+mod anthropic;
+mod build;
+mod call;
+mod endpoint;
+mod error;
+mod openai;
+mod refusal;
+mod retry;
+pub mod scripted;
+mod stream;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use serde_json::value::RawValue;
 
 use crate::store::{Message, StopReason, TokenUsage};
+
+pub use build::Providers;
+pub use call::{CallEvent, CallStream, Models};
+pub use error::ProviderError;
+pub use refusal::Refusal;
+pub use retry::Jitter;
 
 /// What a model is asked.
 #[derive(Debug, Clone)]
@@ -44,7 +62,7 @@ pub struct ToolSpec {
 /// A piece of a model's answer, in the order in which it was written.
 #[derive(Debug, Clone)]
 pub enum StreamEvent {
-    /// The first news of the call: its model and the input that was counted.
+    /// The first news of the call.
     Started {
         /// The model that answers, as the provider names it; absent where it does not say.
         model: Option<String>,
@@ -55,23 +73,28 @@ pub enum StreamEvent {
     Text(String),
     /// Reasoning.
     Thinking(String),
-    /// The reasoning so far is whole; its proof.
+    /// The reasoning since the last other event is whole; its proof. Comes alone where the
+    /// provider keeps the reasoning itself to itself.
     ThinkingSignature(String),
     /// Encrypted reasoning, whole.
     RedactedThinking(String),
     /// A tool call, whole: its arguments are a JSON object. Half ones never get here.
     ToolUse(crate::store::ToolUse),
-    /// The model stopped; nothing follows.
+    /// The model stopped; nothing follows. Tools are to be run on [`StopReason::ToolUse`] only.
     Stopped(StopReason),
 }
 
-/// The answer of one call. Dropping it ends the connection's reading at once.
+/// The answer of one call: events up to [`StreamEvent::Stopped`], or an error and nothing after
+/// it. Dropping it ends the connection's reading at once.
 pub type EventStream = BoxStream<'static, Result<StreamEvent, ProviderError>>;
 
 /// A service that runs models.
 pub trait Provider: Send + Sync + 'static {
     /// Its name in the config.
     fn name(&self) -> &str;
+
+    /// Attempts after the first that [`Models`] may make.
+    fn max_retries(&self) -> u32;
 
     /// Opens one call, without retries. The future ends when the response's head is there.
     fn open<'a>(&'a self, model: &'a str, request: &'a Request) -> BoxFuture<'a, Result<EventStream, ProviderError>>;
@@ -86,53 +109,8 @@ pub struct ModelRef {
     pub model: Arc<str>,
 }
 
-/// A piece of a call with its retries and fallbacks.
-#[derive(Debug, Clone)]
-pub enum CallEvent {
-    /// An attempt begins.
-    Attempt {
-        /// The provider's name in the config.
-        provider: String,
-        /// The model that is asked.
-        model: String,
-    },
-    /// A piece of the attempt's answer.
-    Event(StreamEvent),
-    /// The attempt failed and another follows: what it showed is void.
-    Failed {
-        /// What it consumed, as far as the provider said.
-        usage: Option<TokenUsage>,
-        /// Why it failed.
-        error: ProviderError,
-        /// After this long.
-        retry_in: Duration,
-    },
-}
-
-/// Why a call of a model failed.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum ProviderError {
-    // The helper that owns this module writes the variants.
-    /// A key is missing.
-    #[error("{0}")]
-    Other(String),
-    #[error("ended")]
-    Ended,
-}
-pub struct Models;
-impl Models {
-    pub fn call(&self, _: Vec<ModelRef>, _: Arc<Request>) -> BoxStream<'static, Result<CallEvent, ProviderError>> {
-        unimplemented!()
-    }
-}
-pub struct Providers;
-impl Providers {
-    pub fn resolve(&self, _: &[crate::config::ModelName]) -> Result<Vec<ModelRef>, ProviderError> {
-        unimplemented!()
-    }
-}
-impl ProviderError {
-    pub fn retryable(&self) -> bool {
-        true
+impl std::fmt::Debug for ModelRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.provider.name(), self.model)
     }
 }

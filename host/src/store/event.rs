@@ -1,5 +1,7 @@
 //! What a client is told of a turn, as it happens and when it is replayed.
 
+mod read;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use serde_json::value::RawValue;
 use super::{Seq, SessionKey, ToolContent, TurnId};
 
 /// One event of a turn: the parameters of a `chat.event` notification.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Event {
     /// The turn.
     pub turn: TurnId,
@@ -23,7 +25,7 @@ pub struct Event {
 }
 
 /// What happened. A step is one call of the model, counted from 0 within the turn.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventBody {
     /// The message is stored and waits for its turn.
@@ -46,6 +48,7 @@ pub enum EventBody {
         /// The tool.
         name: String,
         /// The arguments.
+        #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
         input: Arc<RawValue>,
     },
     /// The tool answered.
@@ -79,7 +82,7 @@ impl EventBody {
 }
 
 /// A piece of a growing text.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Delta {
     /// What is added.
     pub delta: String,
@@ -90,7 +93,7 @@ pub struct Delta {
 }
 
 /// One call's consumption.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Usage {
     /// The provider's name in the config.
     pub provider: String,
@@ -106,7 +109,7 @@ pub struct Usage {
 }
 
 /// Why a turn that did not fail ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DoneReason {
     /// The model had said all.
@@ -124,7 +127,7 @@ pub enum DoneReason {
 }
 
 /// Why a turn failed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct TurnError {
     /// As in JSON-RPC.
     pub code: ErrorCode,
@@ -175,6 +178,12 @@ impl ErrorCode {
         }
     }
 
+    /// The code of a number on the wire.
+    #[must_use]
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| i64::from(code.number()) == number)
+    }
+
     const ALL: [Self; 9] = [
         Self::Unauthorised,
         Self::NoAgent,
@@ -202,10 +211,31 @@ impl Serialize for ErrorCode {
 
 impl<'de> Deserialize<'de> for ErrorCode {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = i32::deserialize(deserializer)?;
-        Self::ALL
-            .into_iter()
-            .find(|code| code.number() == number)
-            .ok_or_else(|| serde::de::Error::custom(format!("no error code {number}")))
+        let number = i64::deserialize(deserializer)?;
+        Self::from_number(number).ok_or_else(|| serde::de::Error::custom(format!("no error code {number}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_read_back_as_they_were_written() -> Result<(), serde_json::Error> {
+        for body in [
+            r#""type":"queued""#,
+            r#""type":"text","delta":"a\n","step":1,"offset":7"#,
+            r#""type":"rewind","step":2"#,
+            r#""type":"tool_use","id":"t1","name":"calculate","input":{"b": 2.50, "a":1}"#,
+            r#""type":"tool_result","tool_use_id":"t1","content":[{"type":"text","text":"4"}],"is_error":false"#,
+            r#""type":"usage","provider":"p","model":"m","input_tokens":1,"output_tokens":2,"cache_read_tokens":3,"cache_write_tokens":4,"cost_usd":null,"estimated":true"#,
+            r#""type":"done","stop_reason":"end_turn","text":"4""#,
+            r#""type":"error","code":-32004,"message":"no","retryable":true"#,
+        ] {
+            let text = format!(r#"{{"turn":"01hzzzzzzzzzzzzzzzzz","session":"a:b:c:d","seq":9,{body}}}"#);
+            let event: Event = serde_json::from_str(&text)?;
+            assert_eq!(serde_json::to_string(&event)?, text);
+        }
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{Position, Timestamp, TurnId};
 
 /// Who speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// The person, or a tool's results on their way to the model.
@@ -18,7 +18,7 @@ pub enum Role {
 }
 
 /// One message: blocks, in order.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Message {
     /// Who speaks.
     pub role: Role,
@@ -41,7 +41,7 @@ impl Message {
 }
 
 /// A piece of a message.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Block {
     /// Plain text or Markdown.
@@ -69,18 +69,19 @@ pub enum Block {
 }
 
 /// A call that the model asks for. Only whole ones are made: `input` is an object.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ToolUse {
     /// The provider's id for the call.
     pub id: String,
     /// The tool's name.
     pub name: String,
     /// The arguments, as the model wrote them: a JSON object.
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     pub input: Arc<RawValue>,
 }
 
 /// The answer to a [`ToolUse`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ToolResult {
     /// The `id` of the call.
     pub tool_use_id: String,
@@ -92,7 +93,7 @@ pub struct ToolResult {
 }
 
 /// A piece of a tool's answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToolContent {
     /// Plain text.
@@ -128,7 +129,7 @@ impl ToolContent {
 }
 
 /// Why a model stopped speaking.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// It had said all.
@@ -144,7 +145,7 @@ pub enum StopReason {
 }
 
 /// What one call of a model consumed, in tokens, by the provider's own count.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TokenUsage {
     /// Input that was neither read from nor written to a cache.
     pub input_tokens: u64,
@@ -157,7 +158,7 @@ pub struct TokenUsage {
 }
 
 /// A message of a session's history.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct StoredMessage {
     /// Where it stands in the history.
     pub position: Position,

@@ -9,6 +9,7 @@ mod id;
 mod key;
 mod memory;
 mod message;
+mod schema;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,13 +146,10 @@ pub struct TurnEnd {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SessionRecord {
     /// Its key.
-    #[schemars(with = "String")]
     pub session: SessionKey,
     /// When its first message was stored.
-    #[schemars(with = "u64")]
     pub created_at: Timestamp,
     /// When its newest message was stored.
-    #[schemars(with = "u64")]
     pub updated_at: Timestamp,
     /// How many messages its history holds.
     pub messages: u64,

@@ -1,0 +1,166 @@
+//! `exoclaw gateway`: puts the parts together, runs them, and takes them down in order.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::plugins::{self, Directory};
+use super::{CliError, GatewayArgs, output};
+use crate::agent::{Dispatcher, Parts};
+use crate::config::{Config, Home, Loaded, StorageUrl};
+use crate::gateway::{Gateway, GatewayState};
+use crate::net::Client;
+use crate::provider::scripted::{PACE, ScriptedModel};
+use crate::provider::{Jitter, Providers};
+use crate::secrets;
+use crate::store::{DynStore, MemoryLimits, MemoryStore, Timestamp};
+
+/// What the demo says of itself, at start and in `status`.
+const DEMO: &str = "a scripted model answers; it calls the tools when asked for the time, an echo or arithmetic";
+
+/// Runs the gateway until it is told to stop.
+///
+/// # Errors
+/// It could not start.
+pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> {
+    // First, so that a signal during a long start is not lost.
+    let mut signals = Signals::new()?;
+    let started_at = Timestamp::now();
+    args.apply(&mut loaded.config);
+    let Loaded { mut config, home, .. } = loaded;
+    let demo = if args.demo { Some(script(&mut config).await?) } else { None };
+
+    let token = secrets::load("gateway", &config.gateway.token_env, &home)?;
+    let client = Client::new(&config.net).map_err(CliError::failed)?;
+    let providers = providers(&config, &client, &home)?;
+    let tools = plugins::load(&config).await?;
+    let store = store(&config);
+    let dispatcher = Dispatcher::new(Parts {
+        config: &config,
+        store,
+        providers: &providers,
+        jitter: Arc::new(Jitter::from_system()),
+        tools: &tools,
+    })
+    .map_err(|error| CliError::Usage(error.to_string()))?;
+    let state = GatewayState {
+        dispatcher: dispatcher.clone(),
+        plugins: Arc::new(Directory::new(tools)),
+        started_at,
+        version: env!("CARGO_PKG_VERSION"),
+        demo: demo.is_some().then(|| DEMO.to_owned()),
+        storage: "memory".to_owned(),
+    };
+    let gateway = Gateway::bind(&config.gateway, token.as_ref(), state).map_err(CliError::failed)?;
+    announce(&gateway, &dispatcher, demo.is_some())?;
+
+    let readiness = gateway.readiness();
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn(gateway.serve(shutdown.clone()));
+    let warming = tokio::spawn(async move {
+        // The first call to a provider need not wait for the trust store.
+        if let Err(error) = client.load_trust().await {
+            warn!(%error, "calls to providers over TLS will fail");
+        }
+    });
+
+    signals.wait().await;
+    info!(within = ?config.gateway.drain_timeout, "going down: running turns may finish; a second signal ends them");
+    readiness.drain();
+    tokio::select! {
+        () = dispatcher.drain(config.gateway.drain_timeout) => {}
+        () = signals.wait() => dispatcher.drain(std::time::Duration::ZERO).await,
+    }
+    shutdown.cancel();
+    warming.abort();
+    serving.await.map_err(CliError::failed)?;
+    drop(demo);
+    info!("down");
+    Ok(())
+}
+
+/// Starts the scripted model and has every agent ask it.
+async fn script(config: &mut Config) -> Result<ScriptedModel, CliError> {
+    let model = ScriptedModel::start(PACE).await?;
+    let name = ScriptedModel::model_name();
+    config.providers.insert(name.provider.clone(), model.provider_config());
+    for agent in config.agents.values_mut() {
+        agent.models = vec![name.clone()];
+    }
+    Ok(model)
+}
+
+/// The providers with their keys. A key that is missing is told when it is needed; one that
+/// cannot be read is told now.
+fn providers(config: &Config, client: &Client, home: &Home) -> Result<Providers, CliError> {
+    let mut keys = HashMap::new();
+    for (name, provider) in config.providers.iter().filter(|(_, provider)| !provider.api_key_env.is_empty()) {
+        keys.insert(name.as_str(), secrets::load(name, &provider.api_key_env, home)?);
+    }
+    Providers::from_config(config, client, |name, _| keys.get(name).cloned().flatten())
+        .map_err(|error| CliError::Usage(error.to_string()))
+}
+
+fn store(config: &Config) -> DynStore {
+    let StorageUrl::Memory = config.storage.url;
+    let limits =
+        MemoryLimits { sessions: config.limits.sessions, messages: config.limits.messages, ..MemoryLimits::default() };
+    Arc::new(MemoryStore::new(limits))
+}
+
+/// Says where the gateway is and whether it can answer: on standard output, where people and
+/// scripts look, and in the log.
+fn announce(gateway: &Gateway, dispatcher: &Dispatcher, demo: bool) -> Result<(), CliError> {
+    let address = gateway.local_addr();
+    let version = env!("CARGO_PKG_VERSION");
+    let mut lines = format!("exoclaw {version} listens on ws://{address}/ws\n");
+    if demo {
+        lines.push_str(&format!("this is a demo: {DEMO}\n"));
+        lines.push_str("try: exoclaw chat \"What time is it in Tokyo, and what is 12.5 * (3 + 4)?\"\n");
+    }
+    for problem in dispatcher.agents().into_iter().filter_map(|agent| agent.problem) {
+        lines.push_str(&format!("{problem}\n"));
+    }
+    output::print(lines.as_bytes())?;
+    info!(%address, version, "listening");
+    Ok(())
+}
+
+/// What tells the gateway to stop: SIGTERM, SIGINT (Ctrl-C).
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    #[cfg(unix)]
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn wait(&mut self) {
+        // Without a console there is nothing that could tell us to stop.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

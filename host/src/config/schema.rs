@@ -1,0 +1,150 @@
+//! Every table and key of the file, with how it is read and what bounds it.
+
+use std::time::Duration;
+
+use super::model::{
+    AgentConfig, ByteSize, Config, GatewayConfig, LimitsConfig, NetConfig, PluginLimits, ProviderConfig, StorageConfig,
+    TelemetryConfig,
+};
+use super::reader::{Field, field};
+use super::{sections, value};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a table may hold.
+pub(super) struct Table {
+    /// As it is written: `[gateway]`, `[agents.NAME]`, `[[plugins]]`.
+    pub(super) header: String,
+    pub(super) keys: Vec<&'static str>,
+}
+
+/// Every table that this version knows.
+pub(super) fn tables() -> Vec<Table> {
+    fn table<T>(header: &str, fields: &'static [Field<T>]) -> Table {
+        Table { header: header.to_owned(), keys: fields.iter().map(|field| field.name).collect() }
+    }
+    vec![
+        table("[gateway]", GATEWAY),
+        table("[agent]", AGENT),
+        table("[agents.NAME]", AGENT),
+        table("[providers.NAME]", PROVIDER),
+        table("[storage]", STORAGE),
+        table("[net]", NET),
+        table("[limits]", LIMITS),
+        table("[limits.plugin]", PLUGIN_LIMITS),
+        table("[telemetry]", TELEMETRY),
+        table("[[plugins]]", sections::PLUGIN),
+        table("[plugins.limits]", PLUGIN_LIMITS),
+        table("[[bindings]]", sections::BINDING),
+    ]
+}
+
+/// The variable that a provider's key is looked for in: `ANTHROPIC_API_KEY`.
+pub(super) fn key_variable(provider: &str) -> String {
+    format!("{}_API_KEY", provider.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// The file's top level. `agent` stands before `agents`, `limits` before `plugins`: the later
+/// inherit from the earlier.
+pub(super) const ROOT: &[Field<Config>] = &[
+    field("gateway", |to, at, reader| reader.table(at, GATEWAY, &mut to.gateway)),
+    field("agent", sections::agent),
+    field("agents", sections::agents),
+    field("providers", sections::providers),
+    field("storage", |to, at, reader| reader.table(at, STORAGE, &mut to.storage)),
+    field("net", |to, at, reader| reader.table(at, NET, &mut to.net)),
+    field("limits", |to, at, reader| reader.table(at, LIMITS, &mut to.limits)),
+    field("telemetry", |to, at, reader| reader.table(at, TELEMETRY, &mut to.telemetry)),
+    field("plugins", sections::plugins),
+    field("bindings", sections::bindings),
+];
+
+const GATEWAY: &[Field<GatewayConfig>] = &[
+    field("host", |to, at, reader| reader.one(&mut to.host, at, value::address)),
+    field("port", |to, at, reader| reader.one(&mut to.port, at, |n| value::integer(n, 0..=65_535))),
+    field("token_env", |to, at, reader| reader.one(&mut to.token_env, at, value::variable)),
+    field("allowed_hosts", |to, at, reader| reader.list(&mut to.allowed_hosts, at, value::host)),
+    field("allowed_origins", |to, at, reader| reader.list(&mut to.allowed_origins, at, value::origin)),
+    field("max_connections", |to, at, reader| {
+        reader.one(&mut to.max_connections, at, |n| value::integer(n, 1..=1_000_000))
+    }),
+    field("max_message", |to, at, reader| {
+        reader.one(&mut to.max_message, at, |n| value::size(n, ByteSize::kib(4)..=ByteSize::mib(64)));
+    }),
+    field("auth_timeout", |to, at, reader| reader.one(&mut to.auth_timeout, at, |n| value::duration(n, 60 * SECOND))),
+    field("write_timeout", |to, at, reader| reader.one(&mut to.write_timeout, at, |n| value::duration(n, HOUR))),
+    field("queue", |to, at, reader| reader.one(&mut to.queue, at, |n| value::integer(n, 1..=65_536))),
+    field("max_subscriptions", |to, at, reader| {
+        reader.one(&mut to.max_subscriptions, at, |n| value::integer(n, 1..=65_536))
+    }),
+    field("drain_timeout", |to, at, reader| reader.one(&mut to.drain_timeout, at, |n| value::duration(n, HOUR))),
+];
+
+pub(super) const AGENT: &[Field<AgentConfig>] = &[
+    field("models", |to, at, reader| reader.list(&mut to.models, at, value::model)),
+    field("system", |to, at, reader| {
+        reader.some(&mut to.system, at, value::text);
+        to.soul = None;
+    }),
+    field("soul", |to, at, reader| {
+        reader.file(&mut to.soul, at);
+        to.system = None;
+    }),
+    field("max_tokens", |to, at, reader| reader.one(&mut to.max_tokens, at, |n| value::integer(n, 1..=1_000_000))),
+    field("thinking_tokens", |to, at, reader| {
+        reader.one(&mut to.thinking_tokens, at, |n| value::integer(n, 0..=999_999))
+    }),
+    field("temperature", |to, at, reader| reader.some(&mut to.temperature, at, |n| value::number(n, 0.0..=2.0))),
+    field("context_tokens", |to, at, reader| {
+        reader.one(&mut to.context_tokens, at, |n| value::integer(n, 1..=10_000_000))
+    }),
+    field("max_steps", |to, at, reader| reader.one(&mut to.max_steps, at, |n| value::integer(n, 1..=1_000))),
+    field("max_repeats", |to, at, reader| reader.one(&mut to.max_repeats, at, |n| value::integer(n, 1..=1_000))),
+    field("turn_timeout", |to, at, reader| reader.one(&mut to.turn_timeout, at, |n| value::duration(n, DAY))),
+    field("tools", |to, at, reader| reader.list(to.tools.get_or_insert_default(), at, value::tool)),
+];
+
+pub(super) const PROVIDER: &[Field<ProviderConfig>] = &[
+    field("kind", |to, at, reader| reader.one(&mut to.kind, at, value::provider_kind)),
+    field("base_url", |to, at, reader| reader.one(&mut to.base_url, at, value::base_url)),
+    field("api_key_env", |to, at, reader| reader.one(&mut to.api_key_env, at, value::variable)),
+    field("connect_timeout", |to, at, reader| reader.one(&mut to.connect_timeout, at, |n| value::duration(n, HOUR))),
+    field("idle_timeout", |to, at, reader| reader.one(&mut to.idle_timeout, at, |n| value::duration(n, HOUR))),
+    field("max_retries", |to, at, reader| reader.one(&mut to.max_retries, at, |n| value::integer(n, 0..=20))),
+];
+
+const STORAGE: &[Field<StorageConfig>] =
+    &[field("url", |to, at, reader| reader.one(&mut to.url, at, value::storage_url))];
+
+const NET: &[Field<NetConfig>] = &[field("ca_file", |to, at, reader| reader.file(&mut to.ca_file, at))];
+
+const LIMITS: &[Field<LimitsConfig>] = &[
+    field("sessions", |to, at, reader| reader.one(&mut to.sessions, at, |n| value::integer(n, 1..=1_000_000))),
+    field("messages", |to, at, reader| reader.one(&mut to.messages, at, |n| value::integer(n, 2..=1_000_000))),
+    field("turns", |to, at, reader| reader.one(&mut to.turns, at, |n| value::integer(n, 1..=100_000))),
+    field("queued", |to, at, reader| reader.one(&mut to.queued, at, |n| value::integer(n, 1..=100_000))),
+    field("queued_total", |to, at, reader| reader.one(&mut to.queued_total, at, |n| value::integer(n, 1..=1_000_000))),
+    field("content", |to, at, reader| {
+        reader.one(&mut to.content, at, |n| value::size(n, ByteSize::kib(1)..=ByteSize::mib(16)));
+    }),
+    field("plugin", |to, at, reader| reader.table(at, PLUGIN_LIMITS, &mut to.plugin)),
+];
+
+pub(super) const PLUGIN_LIMITS: &[Field<PluginLimits>] = &[
+    // One page of WebAssembly to all that 32 bits can address.
+    field("memory", |to, at, reader| {
+        reader.one(&mut to.memory, at, |n| value::size(n, ByteSize::kib(64)..=ByteSize::mib(4096)));
+    }),
+    field("time", |to, at, reader| reader.one(&mut to.time, at, |n| value::duration(n, HOUR))),
+    field("result", |to, at, reader| {
+        reader.one(&mut to.result, at, |n| value::size(n, ByteSize::kib(1)..=ByteSize::mib(64)));
+    }),
+    field("concurrency", |to, at, reader| reader.one(&mut to.concurrency, at, |n| value::integer(n, 1..=10_000))),
+];
+
+const TELEMETRY: &[Field<TelemetryConfig>] = &[
+    field("log", |to, at, reader| reader.one(&mut to.log, at, value::log_filter)),
+    field("format", |to, at, reader| reader.one(&mut to.format, at, value::log_format)),
+];

@@ -1,0 +1,25 @@
+//! The methods, by what they are about.
+
+mod chat;
+mod directory;
+mod session;
+mod system;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::table::Method;
+
+/// Parameters of a method that takes none.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NoParams {}
+
+pub(super) fn all() -> Vec<Method> {
+    let mut all = Vec::new();
+    all.extend(system::methods());
+    all.extend(chat::methods());
+    all.extend(session::methods());
+    all.extend(directory::methods());
+    all
+}

@@ -1,0 +1,303 @@
+//! A request in the format of Chat Completions, borrowed from the conversation and written once.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::provider::{Request, ToolSpec};
+use crate::store::{Block, Message, Role, ToolContent, ToolResult};
+
+/// The field that limits the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LimitField {
+    /// `max_completion_tokens`, which OpenAI's reasoning models insist on.
+    MaxCompletionTokens,
+    /// `max_tokens`, the only one that many compatible servers know.
+    MaxTokens,
+}
+
+impl LimitField {
+    /// OpenAI's own hosts, and Azure's of the same models, take the newer field.
+    pub(super) fn of_host(host: &str) -> Self {
+        match host == "api.openai.com" || host.ends_with(".openai.azure.com") {
+            true => Self::MaxCompletionTokens,
+            false => Self::MaxTokens,
+        }
+    }
+}
+
+/// The body of `POST /chat/completions`. Reasoning is not sent back: the format has no place for
+/// it.
+#[derive(Serialize)]
+pub(super) struct Body<'a> {
+    model: &'a str,
+    messages: Vec<Entry<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Tool<'a>>,
+    stream: bool,
+    stream_options: StreamOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_completion_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "role", rename_all = "lowercase")]
+enum Entry<'a> {
+    System {
+        content: &'a str,
+    },
+    User {
+        content: UserContent<'a>,
+    },
+    Assistant {
+        content: Option<Cow<'a, str>>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tool_calls: Vec<Call<'a>>,
+    },
+    Tool {
+        tool_call_id: &'a str,
+        content: Cow<'a, str>,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum UserContent<'a> {
+    /// What every server takes.
+    Text(Cow<'a, str>),
+    /// What images need.
+    Parts(Vec<Part<'a>>),
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Part<'a> {
+    Text { text: &'a str },
+    ImageUrl { image_url: ImageUrl },
+}
+
+#[derive(Serialize)]
+struct ImageUrl {
+    url: String,
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: FunctionKind,
+    function: FunctionCall<'a>,
+}
+
+#[derive(Serialize)]
+struct FunctionCall<'a> {
+    name: &'a str,
+    /// JSON within a JSON string.
+    arguments: &'a str,
+}
+
+#[derive(Serialize)]
+struct Tool<'a> {
+    #[serde(rename = "type")]
+    kind: FunctionKind,
+    function: Function<'a>,
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
+    parameters: &'a RawValue,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum FunctionKind {
+    Function,
+}
+
+impl<'a> Body<'a> {
+    pub(super) fn new(model: &'a str, request: &'a Request, limit: LimitField) -> Self {
+        let system = request.system.as_deref().filter(|system| !system.trim().is_empty());
+        let mut messages: Vec<_> = system.map(|content| Entry::System { content }).into_iter().collect();
+        for message in &request.messages {
+            match message.role {
+                Role::User => user(message, &mut messages),
+                Role::Assistant => messages.extend(assistant(message)),
+            }
+        }
+        Self {
+            model,
+            messages,
+            tools: request.tools.iter().map(Tool::new).collect(),
+            stream: true,
+            stream_options: StreamOptions { include_usage: true },
+            max_completion_tokens: (limit == LimitField::MaxCompletionTokens).then_some(request.max_tokens),
+            max_tokens: (limit == LimitField::MaxTokens).then_some(request.max_tokens),
+            temperature: request.temperature,
+        }
+    }
+}
+
+impl<'a> Tool<'a> {
+    fn new(spec: &'a ToolSpec) -> Self {
+        let function = Function { name: &spec.name, description: &spec.description, parameters: &spec.input_schema };
+        Self { kind: FunctionKind::Function, function }
+    }
+}
+
+/// A user's message: first the results, which must stand right behind the calls, then the images
+/// among them, which a `tool` message can't hold, then what the user said.
+fn user<'a>(message: &'a Message, entries: &mut Vec<Entry<'a>>) {
+    let mut images = Vec::new();
+    for block in &message.blocks {
+        if let Block::ToolResult(result) = block {
+            let content = result_text(result, &mut images);
+            entries.push(Entry::Tool { tool_call_id: &result.tool_use_id, content });
+        }
+    }
+    if !images.is_empty() {
+        images.insert(0, Part::Text { text: "The images that the tools returned, in order:" });
+        entries.push(Entry::User { content: UserContent::Parts(images) });
+    }
+    if let Some(text) = texts(message) {
+        entries.push(Entry::User { content: UserContent::Text(text) });
+    }
+}
+
+fn assistant(message: &Message) -> Option<Entry<'_>> {
+    let content = texts(message);
+    let calls = message.blocks.iter().filter_map(|block| match block {
+        Block::ToolUse(call) => {
+            let function = FunctionCall { name: &call.name, arguments: call.input.get() };
+            Some(Call { id: &call.id, kind: FunctionKind::Function, function })
+        }
+        _ => None,
+    });
+    let tool_calls: Vec<_> = calls.collect();
+    (content.is_some() || !tool_calls.is_empty()).then_some(Entry::Assistant { content, tool_calls })
+}
+
+/// The texts of a message in one; most have one to begin with.
+fn texts(message: &Message) -> Option<Cow<'_, str>> {
+    let texts = message.blocks.iter().filter_map(|block| match block {
+        Block::Text { text } if !text.trim().is_empty() => Some(Cow::Borrowed(text.as_str())),
+        _ => None,
+    });
+    texts.reduce(joined)
+}
+
+fn joined<'a>(mut before: Cow<'a, str>, after: Cow<'a, str>) -> Cow<'a, str> {
+    let text = before.to_mut();
+    text.push_str("\n\n");
+    text.push_str(&after);
+    before
+}
+
+fn result_text<'a>(result: &'a ToolResult, images: &mut Vec<Part<'a>>) -> Cow<'a, str> {
+    let piece = |content: &'a ToolContent| match content {
+        ToolContent::Text { text } | ToolContent::Json { json: text } => Cow::Borrowed(text.as_str()),
+        ToolContent::Media { mime_type, data } if mime_type.starts_with("image/") => {
+            let url = format!("data:{mime_type};base64,{data}");
+            images.push(Part::ImageUrl { image_url: ImageUrl { url } });
+            Cow::Borrowed("[an image, which follows]")
+        }
+        ToolContent::Media { mime_type, .. } => Cow::Owned(format!("[{mime_type}, which cannot be shown here]")),
+        ToolContent::File { id } => Cow::Owned(format!("[file {id}]")),
+    };
+    let text = result.content.iter().map(piece).reduce(joined).unwrap_or_default();
+    // The format has no mark for a failure.
+    match result.is_error {
+        true => Cow::Owned(format!("The call failed: {text}")),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ToolUse;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    fn call(id: &str) -> Block {
+        let input = RawValue::from_string(r#"{"a":1}"#.into()).expect("JSON").into();
+        Block::ToolUse(ToolUse { id: id.into(), name: "t".into(), input })
+    }
+
+    fn result(id: &str, content: Vec<ToolContent>, is_error: bool) -> Block {
+        Block::ToolResult(ToolResult { tool_use_id: id.into(), content, is_error })
+    }
+
+    #[test]
+    fn a_tool_loop_is_written_in_this_format_and_in_no_other() {
+        let schema = RawValue::from_string(r#"{"type":"object"}"#.into()).expect("JSON");
+        let tool = ToolSpec { name: "t".into(), description: "d".into(), input_schema: schema.into() };
+        let png = ToolContent::Media { mime_type: "image/png".into(), data: "aGk=".into() };
+        let thought = Block::Thinking { text: "hm".into(), signature: Some("sig".into()) };
+        let messages = vec![
+            Message::text(Role::User, "hi"),
+            Message {
+                role: Role::Assistant,
+                blocks: vec![thought.clone(), Block::Text { text: "so".into() }, call("1"), call("2")],
+            },
+            Message {
+                role: Role::User,
+                blocks: vec![
+                    Block::Text { text: "and".into() },
+                    result("1", vec![ToolContent::text("seen"), png], false),
+                    result("2", vec![ToolContent::text("no")], true),
+                ],
+            },
+            Message { role: Role::Assistant, blocks: vec![thought] },
+        ];
+        let request = Request {
+            system: Some("Be brief.".into()),
+            messages: messages.into_iter().map(Arc::new).collect(),
+            tools: Arc::new([tool]),
+            max_tokens: 100,
+            thinking_tokens: Some(50),
+            temperature: None,
+        };
+        let function = json!({"name": "t", "arguments": "{\"a\":1}"});
+        let expected = json!({
+            "model": "m", "stream": true, "stream_options": {"include_usage": true}, "max_tokens": 100,
+            "tools": [{"type": "function", "function":
+                {"name": "t", "description": "d", "parameters": {"type": "object"}}}],
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "content": "so", "tool_calls": [
+                    {"id": "1", "type": "function", "function": function},
+                    {"id": "2", "type": "function", "function": function},
+                ]},
+                {"role": "tool", "tool_call_id": "1", "content": "seen\n\n[an image, which follows]"},
+                {"role": "tool", "tool_call_id": "2", "content": "The call failed: no"},
+                {"role": "user", "content": [
+                    {"type": "text", "text": "The images that the tools returned, in order:"},
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}},
+                ]},
+                {"role": "user", "content": "and"},
+            ],
+        });
+        assert_eq!(serde_json::to_value(Body::new("m", &request, LimitField::MaxTokens)).expect("JSON"), expected);
+    }
+
+    #[test]
+    fn the_hosts_of_openai_get_the_field_that_they_want() {
+        assert_eq!(LimitField::of_host("api.openai.com"), LimitField::MaxCompletionTokens);
+        assert_eq!(LimitField::of_host("x.openai.azure.com"), LimitField::MaxCompletionTokens);
+        assert_eq!(LimitField::of_host("localhost"), LimitField::MaxTokens);
+    }
+}

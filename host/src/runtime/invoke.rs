@@ -1,0 +1,211 @@
+//! One call: a slot, a fresh store, the plugin's limits around it, and its end in words.
+//!
+//! Everything that a call holds is owned by its future, so dropping the future ends the call and
+//! frees its slot, wherever it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+use tracing::{Instrument, Span, field};
+use wasmtime::{CallHook, PoolConcurrencyLimitError, Store, Trap};
+use wasmtime_wasi::I32Exit;
+
+use crate::config::{ByteSize, PluginLimits, PluginName};
+
+use super::engine::Machine;
+use super::error::{CallError, TrapClass};
+use super::output::cut;
+use super::state::{Conditions, State};
+
+/// The most calls of the host in one invocation. Wasmtime has no limit of its own, and the work of
+/// each is the host's.
+const MAX_HOST_CALLS: u32 = 100_000;
+
+/// The most resource handles in the tables of one call's components.
+const MAX_HANDLES: usize = 1_000;
+
+/// What lifting a result takes besides its bytes: the records and lists around them.
+const RESULT_OVERHEAD: usize = 64 << 10;
+
+/// The longest part of an error's text from a guest or from Wasmtime, in bytes.
+pub(super) const MAX_MESSAGE: usize = 4 << 10;
+
+/// What runs a plugin's calls.
+pub(super) struct Invoker {
+    machine: Arc<Machine>,
+    plugin: PluginName,
+    limits: PluginLimits,
+    /// Slots of the machine that one call takes.
+    weight: u32,
+    /// Calls of this plugin at once.
+    own: Semaphore,
+    calls: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Invoker {
+    pub(super) fn new(machine: Arc<Machine>, plugin: PluginName, limits: PluginLimits, weight: u32) -> Self {
+        let own = Semaphore::new(limits.concurrency.clamp(1, Semaphore::MAX_PERMITS));
+        Self { machine, plugin, limits, weight, own, calls: AtomicU64::new(0), failures: AtomicU64::new(0) }
+    }
+
+    pub(super) fn plugin(&self) -> &PluginName {
+        &self.plugin
+    }
+
+    pub(super) fn limits(&self) -> &PluginLimits {
+        &self.limits
+    }
+
+    /// Calls so far, and those of them that ended without an answer of the plugin's.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.calls.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
+    }
+
+    /// Runs `work` in a store of its own: `function` names it in logs, `call` is the caller's id.
+    ///
+    /// It waits for a slot for as long as a call may take, and then runs for as long.
+    pub(super) async fn run<R>(
+        &self,
+        function: &'static str,
+        call: &str,
+        conditions: Conditions,
+        work: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        let span = tracing::info_span!(
+            "invoke",
+            plugin = %self.plugin,
+            function,
+            call,
+            outcome = field::Empty,
+            ms = field::Empty,
+            peak_bytes = field::Empty,
+        );
+        let record = Record { invoker: self, span: span.clone(), started: Instant::now(), outcome: "dropped" };
+        self.recorded(record, conditions, work).instrument(span).await
+    }
+
+    async fn recorded<R>(
+        &self,
+        mut record: Record<'_>,
+        conditions: Conditions,
+        work: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        let limit = self.limits.time;
+        let Ok(slot) = timeout(limit, self.slot()).await else {
+            record.outcome = "busy";
+            return Err(CallError::Busy);
+        };
+        let slot = slot?;
+        let mut store = self.store(conditions);
+        let result = match timeout(limit, work(&mut store)).await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(error)) => Err(self.classify(&error, store.data())),
+            Err(_) => Err(CallError::Timeout(limit)),
+        };
+        record.outcome = result.as_ref().map_or_else(outcome, |_| "ok");
+        record.span.record("peak_bytes", store.data().meter.peak());
+        drop(store);
+        // The instance is gone before its slot is free.
+        drop(slot);
+        result
+    }
+
+    async fn slot(&self) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), CallError> {
+        // Neither is ever closed.
+        let own = self.own.acquire().await.map_err(|_| CallError::Busy)?;
+        let machine = self.machine.slots.acquire_many(self.weight).await.map_err(|_| CallError::Busy)?;
+        Ok((own, machine))
+    }
+
+    fn store(&self, conditions: Conditions) -> Store<State> {
+        let mut store = Store::new(&self.machine.engine, State::new(self.limits.memory, conditions));
+        store.limiter(|state| &mut state.meter);
+        store.epoch_deadline_async_yield_and_update(1);
+        store.set_epoch_deadline(1);
+        store.set_hostcall_fuel(self.limits.result.bytes().saturating_add(RESULT_OVERHEAD));
+        store.set_max_component_handles(MAX_HANDLES);
+        store.call_hook(|mut context, hook| {
+            if let CallHook::CallingHost = hook {
+                let calls = &mut context.data_mut().host_calls;
+                *calls += 1;
+                if *calls > MAX_HOST_CALLS {
+                    return Err(TooManyHostCalls.into());
+                }
+            }
+            Ok(())
+        });
+        store
+    }
+
+    fn classify(&self, error: &wasmtime::Error, state: &State) -> CallError {
+        if state.meter.refused() {
+            CallError::Memory(self.limits.memory)
+        } else if error.is::<TooManyHostCalls>() {
+            CallError::HostCalls(MAX_HOST_CALLS)
+        } else if let Some(I32Exit(status)) = error.downcast_ref() {
+            CallError::Exit(*status)
+        } else if let Some(trap) = error.downcast_ref::<Trap>() {
+            tracing::debug!(error = format!("{error:#}"), "the guest trapped");
+            CallError::Trap(TrapClass::from(*trap))
+        } else if is_fuel_exhausted(error) {
+            CallError::ResultTooLarge(self.limits.result)
+        } else if error.is::<PoolConcurrencyLimitError>() {
+            // The slots are there to make this impossible.
+            tracing::error!(error = format!("{error:#}"), "the pool is smaller than its slots");
+            CallError::Busy
+        } else {
+            CallError::Host(cut(&error.root_cause().to_string(), MAX_MESSAGE).to_owned())
+        }
+    }
+
+    /// An error for a result of so many bytes, if that is too many.
+    pub(super) fn check_size(&self, bytes: usize) -> Result<(), CallError> {
+        let limit: ByteSize = self.limits.result;
+        if bytes > limit.bytes() { Err(CallError::ResultTooLarge(limit)) } else { Ok(()) }
+    }
+}
+
+/// Wasmtime's error for this has a private type. A test holds the text.
+fn is_fuel_exhausted(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().ends_with("fuel allocated for hostcalls has been exhausted")
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("too many calls of the host")]
+struct TooManyHostCalls;
+
+/// Writes the end of a call, however it comes, into its span and the plugin's counts.
+struct Record<'a> {
+    invoker: &'a Invoker,
+    span: Span,
+    started: Instant,
+    outcome: &'static str,
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        self.invoker.calls.fetch_add(1, Ordering::Relaxed);
+        if self.outcome != "ok" {
+            self.invoker.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        self.span.record("outcome", self.outcome);
+        self.span.record("ms", self.started.elapsed().as_secs_f64() * 1e3);
+    }
+}
+
+fn outcome(error: &CallError) -> &'static str {
+    match error {
+        CallError::Trap(_) => "trap",
+        CallError::Exit(_) => "exit",
+        CallError::Timeout(_) => "timeout",
+        CallError::Memory(_) => "memory",
+        CallError::HostCalls(_) => "host calls",
+        CallError::ResultTooLarge(_) => "too large",
+        CallError::Busy => "busy",
+        _ => "failed",
+    }
+}

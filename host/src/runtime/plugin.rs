@@ -1,0 +1,169 @@
+//! A loaded plugin, and what can be said of it.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::config::PluginName;
+
+use super::channel::{ChannelPlugin, ChannelSide};
+use super::imports::{Import, Provision};
+use super::invoke::Invoker;
+use super::tool::{Tool, ToolInfo, ToolSide};
+
+/// A component that was loaded: what it is stays as it was, whatever becomes of its file.
+pub struct Plugin {
+    pub(super) invoker: Invoker,
+    pub(super) side: Side,
+    /// As JSON, as the guest is given them.
+    pub(super) settings: String,
+    pub(super) source: String,
+    pub(super) size: usize,
+    pub(super) sha256: [u8; 32],
+    pub(super) imports: Vec<Import>,
+    pub(super) exports: Vec<String>,
+}
+
+/// The world that a plugin is of.
+pub(super) enum Side {
+    Tool(ToolSide),
+    Channel(Arc<ChannelSide>),
+}
+
+/// What a plugin is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PluginKind {
+    /// `tool-plugin`.
+    Tool,
+    /// `channel-plugin`.
+    Channel,
+}
+
+impl Plugin {
+    /// Its name in the config.
+    #[must_use]
+    pub fn name(&self) -> &PluginName {
+        self.invoker.plugin()
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> PluginKind {
+        match self.side {
+            Side::Tool(_) => PluginKind::Tool,
+            Side::Channel(_) => PluginKind::Channel,
+        }
+    }
+
+    /// Its tools, in its own order; none of a channel.
+    #[must_use]
+    pub fn tools(self: &Arc<Self>) -> Vec<Tool> {
+        Tool::all(self)
+    }
+
+    /// The channel that it is.
+    #[must_use]
+    pub fn channel(self: &Arc<Self>) -> Option<ChannelPlugin> {
+        ChannelPlugin::of(self)
+    }
+
+    /// Everything about it, as of now.
+    #[must_use]
+    pub fn info(&self) -> PluginInfo {
+        let (settings_schema, tools) = match &self.side {
+            Side::Tool(side) => (&side.settings_schema, side.tools.iter().map(|tool| tool.info()).collect()),
+            Side::Channel(side) => (&side.settings_schema, Vec::new()),
+        };
+        let (calls, failures) = self.invoker.counts();
+        let limits = self.invoker.limits();
+        PluginInfo {
+            name: self.name().to_string(),
+            kind: self.kind(),
+            source: self.source.clone(),
+            size: self.size,
+            sha256: hex(&self.sha256),
+            imports: self.imports.iter().map(ImportInfo::of).collect(),
+            exports: self.exports.clone(),
+            tools,
+            settings_schema: settings_schema.text().clone(),
+            limits: LimitsInfo {
+                memory: limits.memory.to_string(),
+                time_ms: u64::try_from(limits.time.as_millis()).unwrap_or(u64::MAX),
+                result: limits.result.to_string(),
+                concurrency: limits.concurrency,
+            },
+            calls,
+            failures,
+        }
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Plugin({}, {:?}, {})", self.name(), self.kind(), self.source)
+    }
+}
+
+/// What `plugin.list` and `plugin.inspect` show.
+#[derive(Debug, Clone, Serialize)]
+pub struct PluginInfo {
+    /// Its name in the config.
+    pub name: String,
+    /// What it is.
+    pub kind: PluginKind,
+    /// `bundled:NAME` or the file's path.
+    pub source: String,
+    /// Of the component, in bytes.
+    pub size: usize,
+    /// Of the component, in hexadecimal.
+    pub sha256: String,
+    /// What it imports, every one of them met.
+    pub imports: Vec<ImportInfo>,
+    /// What it exports.
+    pub exports: Vec<String>,
+    /// Its tools; empty for a channel.
+    pub tools: Vec<ToolInfo>,
+    /// JSON Schema of its `settings`.
+    pub settings_schema: Arc<RawValue>,
+    /// What one call may take.
+    pub limits: LimitsInfo,
+    /// Calls since it was loaded, those of the load included.
+    pub calls: u64,
+    /// Those of them that the plugin did not answer: trapped, timed out, out of bounds.
+    pub failures: u64,
+}
+
+/// An import.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImportInfo {
+    /// The interface, with its version.
+    pub name: String,
+    /// It is linked, since standard libraries ask for it, and reaches nothing.
+    pub inert: bool,
+}
+
+impl ImportInfo {
+    fn of(import: &Import) -> Self {
+        Self { name: import.name.clone(), inert: import.provision == Provision::Inert }
+    }
+}
+
+/// Limits, as the config writes them.
+#[derive(Debug, Clone, Serialize)]
+pub struct LimitsInfo {
+    /// `64MiB`.
+    pub memory: String,
+    /// Milliseconds.
+    pub time_ms: u64,
+    /// `1MiB`.
+    pub result: String,
+    /// Calls at once.
+    pub concurrency: usize,
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}

@@ -1,0 +1,77 @@
+//! What one call's store holds: its world, and what it has used of its limits.
+
+use std::time::Instant;
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::config::ByteSize;
+use crate::store::Timestamp;
+
+use super::bindings::logging;
+use super::meter::Meter;
+use super::output::{Lines, Output};
+
+/// The most resources that a call may hold of the host: streams, pollables, errors.
+const MAX_RESOURCES: usize = 256;
+
+/// Which time and chance a call is given.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Conditions {
+    /// The machine's.
+    Live,
+    /// Always the same: both clocks stand, chance follows from the seed, sleeps end at once. So a
+    /// call is a function of its arguments, and can be repeated.
+    Standing {
+        /// What the wall clock shows.
+        now: Timestamp,
+        /// Where chance begins.
+        seed: u64,
+    },
+}
+
+/// A store's data.
+pub(super) struct State {
+    pub(super) conditions: Conditions,
+    pub(super) started: Instant,
+    pub(super) meter: Meter,
+    pub(super) host_calls: u32,
+    pub(super) table: ResourceTable,
+    log: Lines,
+    /// Made when a guest first asks for it: few do, and seeding its generators alone would cost a
+    /// call of a small guest several percent.
+    wasi: Option<Box<WasiCtx>>,
+}
+
+impl State {
+    pub(super) fn new(memory: ByteSize, conditions: Conditions) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_RESOURCES);
+        Self {
+            conditions,
+            started: Instant::now(),
+            meter: Meter::new(memory),
+            host_calls: 0,
+            table,
+            log: Lines::of("log"),
+            wasi: None,
+        }
+    }
+}
+
+/// No arguments, no environment, no directory, no socket, no look-up: the builder's defaults.
+fn wasi() -> Box<WasiCtx> {
+    Box::new(WasiCtx::builder().stdout(Output::new("stdout")).stderr(Output::new("stderr")).build())
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: self.wasi.get_or_insert_with(wasi), table: &mut self.table }
+    }
+}
+
+impl logging::Host for State {
+    fn log(&mut self, level: logging::Level, message: String) {
+        self.log.write(level, &message);
+    }
+}

@@ -1,0 +1,42 @@
+# Every recipe is one line over cargo or a script; `just` lists them.
+
+_default:
+    @just --list
+
+# The gateway with a scripted model: no key needed.
+demo:
+    cargo run --release -- gateway --demo
+
+# All tests.
+test:
+    cargo test --workspace
+
+# The conformance checks, over every guest.
+test-guests:
+    cargo test -p exoclaw --test conformance
+
+# The guests' own unit tests, natively.
+test-guest-logic:
+    cargo test --manifest-path guests/Cargo.toml --target-dir target/guests-native
+
+# Format and lints, as CI has them.
+lint:
+    cargo fmt --all --check
+    cargo fmt --manifest-path guests/Cargo.toml --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Licences, duplicate versions, sources.
+deny:
+    cargo deny --locked check bans licenses sources
+
+# All benches; docs/performance.md tells how to read them.
+bench:
+    cargo bench -p exoclaw
+
+# Fuzz the reader of server-sent events for a minute.
+fuzz-sse:
+    cargo +nightly fuzz run sse -- -max_total_time=60
+
+# What CI runs.
+ci:
+    .ci/run
