@@ -99,7 +99,7 @@ async fn status_and_plugins_show_what_the_gateway_has() {
         serde_json::from_str(run(&gateway, &["plugin", "inspect", "echo", "--json"]).await.stdout()).expect("JSON");
     assert!(echo.to_string().contains(&digest), "the digest of what runs: {echo}");
     let shown = run(&gateway, &["plugin", "inspect", "echo"]).await;
-    for word in ["exoclaw:plugin/tool", "exoclaw:plugin/logging", "text"] {
+    for word in ["exoclaw:plugin/tool", "exoclaw:plugin/types", "text"] {
         assert!(shown.stdout().contains(word), "{word} in {}", shown.stdout);
     }
     let unknown = run(&gateway, &["plugin", "inspect", "nobody"]).await;

@@ -182,7 +182,8 @@ async fn notifications_get_no_answer_whatever_they_say() {
 
 #[tokio::test]
 async fn hostile_frames_end_their_own_connection_alone() {
-    let gateway = Gateway::builder().gateway("max_message = \"64KiB\"").start().await;
+    let limits = "[limits]\ncontent = \"16KiB\"";
+    let gateway = Gateway::builder().gateway("max_message = \"64KiB\"").tables(limits).start().await;
     let mut honest = Client::connect(&gateway).await;
     honest.ping().await;
 

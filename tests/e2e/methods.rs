@@ -116,7 +116,7 @@ async fn agents_and_plugins_are_listed_as_they_are() {
     assert_eq!(names, ["calculator", "clock", "echo"].map(str::to_owned).into());
     let echo = client.call("plugin.inspect", json!({"name": "echo"})).await.expect("a plugin");
     let said = echo.to_string();
-    for word in ["exoclaw:plugin/tool", "exoclaw:plugin/logging", "Returns the given text unchanged"] {
+    for word in ["exoclaw:plugin/tool", "exoclaw:plugin/types", "Returns the given text unchanged"] {
         assert!(said.contains(word), "{word} in {said}");
     }
     let none = client.call("plugin.inspect", json!({"name": "nobody"})).await.expect_err("no such plugin");

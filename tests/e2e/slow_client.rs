@@ -20,12 +20,7 @@ async fn a_client_that_stops_reading_delays_nobody_and_may_resume() {
         _ => Reply::text("Quick."),
     })
     .await;
-    let gateway = Gateway::builder()
-        .provider(&provider)
-        .gateway("queue = 8\nwrite_timeout = \"1h\"")
-        .tables("[limits]\ncontent = \"16MiB\"")
-        .start()
-        .await;
+    let gateway = Gateway::builder().provider(&provider).gateway("queue = 8\nwrite_timeout = \"1h\"").start().await;
     let how = Connect { receive_buffer: Some(4096), ..Connect::default() };
     let mut slow = Client::try_connect(gateway.address(), how).await.expect("a client");
     let session = "default:websocket:local:main";
