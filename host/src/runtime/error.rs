@@ -67,7 +67,7 @@ pub enum LoadProblem {
     )]
     CoreModule,
     /// Nothing of WebAssembly.
-    #[error("this is not a WebAssembly component")]
+    #[error("its file is not WebAssembly; `path` must name a component, as a build for `wasm32-wasip2` makes it")]
     NotWasm,
     /// Invalid, or of features that are off.
     #[error("it does not compile: {0}")]

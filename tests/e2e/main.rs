@@ -1,0 +1,27 @@
+//! The real binary on real wires: WebSocket and JSON-RPC on one side, providers' event streams on
+//! the other, WebAssembly components in between.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod harness;
+
+mod abort;
+mod access;
+mod cli;
+mod conversation;
+mod demo;
+mod drain;
+mod failures;
+mod fallback;
+mod frames;
+mod idempotency;
+mod methods;
+mod privacy;
+mod requests;
+mod resume;
+mod sandbox;
+mod sessions;
+mod slow_client;
+mod splits;
+mod steps;
+mod tools;
