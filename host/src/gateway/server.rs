@@ -14,7 +14,7 @@ use super::access::{Access, RuleError};
 use super::listener;
 use super::rpc::Methods;
 use crate::agent::Dispatcher;
-use crate::config::{ByteSize, GatewayConfig};
+use crate::config::GatewayConfig;
 use crate::secrets::Secret;
 use crate::store::Timestamp;
 
@@ -35,8 +35,6 @@ pub struct GatewayState {
     pub demo: Option<String>,
     /// The storage engine, as `status` names it.
     pub storage: String,
-    /// The most that one message may hold: `[limits] content`.
-    pub max_content: ByteSize,
 }
 
 /// What clients are told of the plugins, as JSON objects with a `name`.

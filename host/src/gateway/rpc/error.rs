@@ -85,10 +85,9 @@ impl From<StoreError> for RpcError {
 
 impl From<SubmitError> for RpcError {
     fn from(error: SubmitError) -> Self {
-        match error {
-            SubmitError::Store(error) => error.into(),
-            #[allow(unreachable_patterns, reason = "the agent refuses messages for more reasons than the store")]
-            error => Self::application(error.code(), error.to_string()),
+        match error.code() {
+            Some(code) => Self::application(code, error.to_string()),
+            None => Self::invalid_params(error.to_string()),
         }
     }
 }

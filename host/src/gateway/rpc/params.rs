@@ -8,6 +8,9 @@ use serde_json::value::RawValue;
 
 use super::error::RpcError;
 
+/// How serde begins the errors that name a field by themselves.
+const NAMED: [&str; 3] = ["missing field", "unknown field", "duplicate field"];
+
 /// Reads a method's parameters, which may be left out where none is required.
 pub(super) fn parse<P: DeserializeOwned>(params: Option<&RawValue>) -> Result<P, RpcError> {
     let text = params.map_or("{}", RawValue::get);
@@ -19,21 +22,23 @@ pub(super) fn parse<P: DeserializeOwned>(params: Option<&RawValue>) -> Result<P,
         if let Some(place) = message.rfind(" at line ") {
             message.truncate(place);
         }
+        let names_field = NAMED.iter().any(|about| message.starts_with(about));
         RpcError::invalid_params(match field_at(text, &error) {
-            Some(field) if !message.contains(&format!("`{field}`")) => format!("`{field}`: {message}"),
+            Some(field) if !names_field => format!("`{field}`: {message}"),
             _ => message,
         })
     })
 }
 
-/// The member of the object `text` whose value an error is about.
+/// The member of the object `text` whose value an error is about. The error's place is where the
+/// reader stood: at the value's first byte, behind its last, or behind the object's.
 fn field_at(text: &str, error: &serde_json::Error) -> Option<String> {
     let before: usize = text.split_inclusive('\n').take(error.line().checked_sub(1)?).map(str::len).sum();
     let offset = before + error.column();
     let members: HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
     let start = |value: &RawValue| (value.get().as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
-    let holds = |value: &RawValue| start(value) < offset && offset <= start(value) + value.get().len();
-    members.into_iter().find(|(_, value)| holds(value)).map(|(name, _)| name)
+    let begun = members.into_iter().map(|(name, value)| (start(value), name)).filter(|(start, _)| *start <= offset);
+    begun.max().map(|(_, name)| name)
 }
 
 /// How many items a page may hold.
@@ -118,6 +123,8 @@ mod tests {
             "`limit`: invalid type: boolean `true`, expected usize"
         );
         assert_eq!(refusal(r#"{"content": "x", "limit": 501}"#), "`limit`: 501 is out of range: 1 to 500");
+        assert_eq!(refusal(r#"{"limit": 501, "content": "x"}"#), "`limit`: 501 is out of range: 1 to 500");
+        assert_eq!(refusal(r#"{"peer": null, "limit": 0 , "content": 5}"#), "`limit`: 0 is out of range: 1 to 500");
         assert_eq!(refusal(r#"{"content": "x", "peer": ""}"#), "`peer`: must not be empty; leave it out instead");
         assert_eq!(refusal(r#"{"contnt": "x"}"#), "unknown field `contnt`, expected one of `content`, `limit`, `peer`");
         assert_eq!(refusal(r#"{"content": "x", "content": "y"}"#), "duplicate field `content`");

@@ -11,7 +11,6 @@ use super::super::error::RpcError;
 use super::super::params::{Label, Limit};
 use super::super::table::Method;
 use crate::agent::{Peer, Submission};
-use crate::config::AgentName;
 use crate::gateway::Shared;
 use crate::store::{ErrorCode, Position, Seq, SessionKey, StoredMessage, TurnId};
 
@@ -90,16 +89,6 @@ struct Sent {
 }
 
 async fn send(shared: Arc<Shared>, params: Send) -> Result<Answer<Sent>, RpcError> {
-    let limit = shared.state.max_content.bytes();
-    if params.content.len() > limit {
-        let message =
-            format!("`content` has {} bytes; {limit} are the most, by `[limits] content`", params.content.len());
-        return Err(RpcError::application(ErrorCode::TooLarge, message));
-    }
-    if params.content.trim().is_empty() {
-        return Err(RpcError::invalid_params("`content` is empty"));
-    }
-    let agent = params.agent.map(|agent| agent.into_string().parse::<AgentName>()).transpose();
     let submission = Submission {
         peer: Peer {
             channel: params.channel.map_or_else(|| "websocket".to_owned(), Label::into_string),
@@ -108,7 +97,7 @@ async fn send(shared: Arc<Shared>, params: Send) -> Result<Answer<Sent>, RpcErro
             guild: params.guild.map(Label::into_string),
             team: params.team.map(Label::into_string),
         },
-        agent: agent.map_err(|error| RpcError::invalid_params(format!("`agent`: {error}")))?,
+        agent: params.agent.map(Label::into_string),
         content: params.content,
         idempotency_key: params.idempotency_key.map(Label::into_string),
     };
