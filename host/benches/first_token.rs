@@ -155,7 +155,10 @@ fn first_token(criterion: &mut Criterion) {
         }
     }
     let (bare, gateway) = (median(bare), median(gateway));
-    println!("first token, median of {PAIRS}: bare {bare:?}, gateway {gateway:?}, added {:?}", gateway.saturating_sub(bare));
+    println!(
+        "first token, median of {PAIRS}: bare {bare:?}, gateway {gateway:?}, added {:?}",
+        gateway.saturating_sub(bare)
+    );
 
     let mut group = criterion.benchmark_group("first_token");
     group.sample_size(20);
