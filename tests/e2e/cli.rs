@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Client, FakeProvider, Finished, Gateway, Reply, Wire, exoclaw};
+use crate::harness::{Client, FakeProvider, Finished, Gate, Gateway, Reply, Wire, exoclaw, start};
 
 fn folder() -> TempDir {
     TempDir::new().expect("a temporary folder")
@@ -62,6 +62,28 @@ async fn chat_prints_the_answer_to_one_question() {
     let types: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
     assert_eq!((types.first(), types.last()), (Some(&"queued"), Some(&"done")), "{events:?}");
     assert_eq!(events.last().expect("events")["text"], "Grüße aus 世界.");
+}
+
+#[tokio::test]
+async fn chat_holds_a_conversation_that_is_piped_into_it() {
+    let provider = FakeProvider::scripted(Wire::Anthropic, [Reply::text("One."), Reply::text("Two.")]).await;
+    let gateway = Gateway::with(&provider).await;
+    let chat = start(gateway.home(), &["chat", "--peer", "pipe", "--url", &gateway.url()]);
+    let ended = chat.end("First?\n\nSecond?\n").await;
+    assert_eq!(ended.stdout().lines().filter(|line| !line.trim().is_empty()).collect::<Vec<_>>(), ["One.", "Two."]);
+    assert_eq!(provider.exchange(1).await.request.conversation().len(), 3, "one conversation");
+}
+
+#[tokio::test]
+async fn ctrl_c_stops_the_turn_and_not_only_its_display() {
+    let never = Gate::new();
+    let provider = FakeProvider::scripted(Wire::Anthropic, [Reply::text("For ever").wait(&never)]).await;
+    let gateway = Gateway::with(&provider).await;
+    let chat = start(gateway.home(), &["chat", "Go on.", "--url", &gateway.url()]);
+    let exchange = provider.exchange(0).await;
+    chat.interrupt();
+    exchange.hung_up().await;
+    assert_eq!(chat.end("").await.code, Some(130));
 }
 
 #[tokio::test]

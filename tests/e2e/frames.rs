@@ -231,6 +231,16 @@ async fn hostile_frames_end_their_own_connection_alone() {
 }
 
 #[tokio::test]
+async fn a_message_larger_than_the_limit_is_refused_and_the_connection_stays() {
+    let gateway = Gateway::builder().argument("--demo").tables("[limits]\ncontent = \"1KiB\"").start().await;
+    let mut client = Client::connect(&gateway).await;
+    let error = client.call("chat.send", json!({"content": "é".repeat(513)})).await.expect_err("too large");
+    assert_eq!(error.code, -32006, "{error:?}");
+    assert!(error.message.contains("1026") && error.message.contains("1KiB"), "{error:?}");
+    assert_eq!(client.ask(&"é".repeat(512)).await.done()["stop_reason"], "end_turn");
+}
+
+#[tokio::test]
 async fn deep_json_is_refused_and_not_followed() {
     let gateway = gateway().await;
     let mut client = Client::connect(&gateway).await;

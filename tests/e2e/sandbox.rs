@@ -65,12 +65,12 @@ async fn a_tool_that_fails_is_a_result_and_the_next_call_is_healthy() {
 #[tokio::test]
 async fn tools_that_loop_hold_up_nobody() {
     // More than there are threads to run them.
-    const SPINNING: usize = 16;
+    let spinning = 2 * std::thread::available_parallelism().map_or(2, usize::from);
     let provider = obedient(Wire::Anthropic).await;
-    let gateway = with_hostile(&provider, "time = \"1h\"").await;
+    let gateway = with_hostile(&provider, &format!("time = \"1h\"\nconcurrency = {}", spinning + 1)).await;
     let mut client = Client::connect(&gateway).await;
     let mut turns = Vec::new();
-    for index in 0..SPINNING {
+    for index in 0..spinning {
         turns.push(client.send_to(&format!("peer-{index}"), "spin").await);
     }
     for turn in &turns {

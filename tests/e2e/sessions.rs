@@ -155,3 +155,36 @@ async fn a_session_takes_no_more_messages_than_its_limit() {
         client.finish(turn).await.done();
     }
 }
+
+#[tokio::test]
+async fn sessions_in_memory_are_bounded_and_the_one_idle_longest_goes() {
+    let gate = Gate::new();
+    let blocker = gate.clone();
+    let provider = FakeProvider::start(Wire::Anthropic, move |request: &Request| {
+        let reply = Reply::text(format!("{} messages", request.messages().len()));
+        if request.question() == "Stay." { reply.wait(&blocker) } else { reply }
+    })
+    .await;
+    let gateway = Gateway::builder().provider(&provider).tables("[limits]\nsessions = 2").start().await;
+    let mut client = Client::connect(&gateway).await;
+    for peer in ["ada", "bob", "eve"] {
+        let turn = client.send_to(peer, "Hello.").await;
+        client.finish(&turn).await.done();
+    }
+    let list = client.call("session.list", json!({})).await.expect("a list");
+    let keys: Vec<_> =
+        list["sessions"].as_array().expect("sessions").iter().map(|session| &session["session"]).collect();
+    assert_eq!(keys, ["default:websocket:local:bob", "default:websocket:local:eve"]);
+
+    // What is at work never goes.
+    let busy = [client.send_to("bob", "Stay.").await, client.send_to("eve", "Stay.").await];
+    for turn in &busy {
+        client.until(turn, "text").await;
+    }
+    let full = client.call("chat.send", json!({"content": "Hello.", "peer": "flo"})).await.expect_err("no room");
+    assert_eq!(full.code, -32005, "{full:?}");
+    gate.open();
+    for turn in &busy {
+        assert_eq!(client.finish(turn).await.done()["text"], "3 messages");
+    }
+}

@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tracing::{Instrument, Span, field};
-use wasmtime::{CallHook, PoolConcurrencyLimitError, Store, Trap};
+use wasmtime::{CallHook, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
 use crate::config::{ByteSize, PluginLimits, PluginName};
@@ -124,7 +124,9 @@ impl Invoker {
     fn store(&self, conditions: Conditions) -> Store<State> {
         let mut store = Store::new(&self.machine.engine, State::new(self.limits.memory, conditions));
         store.limiter(|state| &mut state.meter);
-        store.epoch_deadline_async_yield_and_update(1);
+        // Not `epoch_deadline_async_yield_and_update`, whose yield wakes the task at once: workers that
+        // always have such a task at hand look for I/O only every 61 polls of 10 ms.
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
         store.set_epoch_deadline(1);
         store.set_hostcall_fuel(self.limits.result.bytes().saturating_add(RESULT_OVERHEAD));
         store.set_max_component_handles(MAX_HANDLES);

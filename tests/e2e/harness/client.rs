@@ -201,16 +201,9 @@ impl Client {
         self.inbox.iter()
     }
 
-    /// The next notification, whatever it is.
-    pub(crate) async fn any_notification(&mut self) -> Value {
-        while self.inbox.is_empty() {
-            self.sort_in().await;
-        }
-        self.inbox.pop_front().expect("just seen")
-    }
-
-    pub(crate) fn forget_unread(&mut self) {
-        self.inbox.clear();
+    /// As [`Client::unread`], and forgets them.
+    pub(crate) fn take_unread(&mut self) -> Vec<Value> {
+        self.inbox.drain(..).collect()
     }
 
     async fn sort_in(&mut self) {

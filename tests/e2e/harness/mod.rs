@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use cli::{Finished, exoclaw};
+pub(crate) use cli::{Finished, exoclaw, start};
 pub(crate) use client::{Client, Connect, Turn};
 pub(crate) use gateway::Gateway;
 pub(crate) use http::{Answer, Step, fetch};
