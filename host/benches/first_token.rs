@@ -2,44 +2,28 @@
 //! gateway, beside a bare hyper client of the same scripted server, interleaved in one process.
 #![allow(missing_docs, clippy::expect_used, clippy::unwrap_used)]
 
-use std::sync::Arc;
+mod support;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use exoclaw::agent::{Dispatcher, Parts};
 use exoclaw::config::{Config, NetConfig};
-use exoclaw::gateway::{Gateway, GatewayState, PluginDirectory};
 use exoclaw::net::Client;
+use exoclaw::provider::Providers;
 use exoclaw::provider::scripted::ScriptedModel;
-use exoclaw::provider::{Jitter, Providers};
-use exoclaw::runtime::Toolbox;
-use exoclaw::store::{MemoryLimits, MemoryStore, Timestamp};
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
-use tokio_util::sync::CancellationToken;
 
 /// Pairs that the median is taken of.
 const PAIRS: usize = 1_000;
-
-struct NoPlugins;
-
-impl PluginDirectory for NoPlugins {
-    fn list(&self) -> Vec<Value> {
-        Vec::new()
-    }
-
-    fn inspect(&self, _: &str) -> Option<Value> {
-        None
-    }
-}
 
 /// Both ways to the same model.
 struct Bench {
@@ -55,32 +39,13 @@ impl Bench {
         let model = ScriptedModel::start(Duration::ZERO).await.expect("a port");
         let name = ScriptedModel::model_name();
         let mut config = Config::default();
-        config.gateway.port = 0;
         config.providers.insert(name.provider.clone(), model.provider_config());
         for agent in config.agents.values_mut() {
             agent.models = vec![name.clone()];
         }
         let client = Client::new(&NetConfig::default()).expect("a client");
-        let tools = Toolbox::new(Vec::new()).expect("nothing collides");
-        let dispatcher = Dispatcher::new(Parts {
-            config: &config,
-            store: Arc::new(MemoryStore::new(MemoryLimits::default())),
-            providers: &Providers::from_config(&config, &client, |_, _| None).expect("providers"),
-            jitter: Arc::new(Jitter::seeded(1)),
-            tools: &tools,
-        })
-        .expect("a dispatcher");
-        let state = GatewayState {
-            dispatcher,
-            plugins: Arc::new(NoPlugins),
-            started_at: Timestamp::now(),
-            version: "bench",
-            demo: None,
-            storage: "memory".into(),
-        };
-        let gateway = Gateway::bind(&config.gateway, None, state).expect("a port");
-        let address = gateway.local_addr();
-        tokio::spawn(gateway.serve(CancellationToken::new()));
+        let providers = Providers::from_config(&config, &client, |_, _| None).expect("providers");
+        let address = support::serve(config, &providers);
         let (socket, _) = tokio_tungstenite::connect_async_with_config(format!("ws://{address}/ws"), None, true)
             .await
             .expect("the gateway");

@@ -22,11 +22,13 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::agent::Dispatcher;
-use crate::bus::{Hub, Topic};
-use crate::config::GatewayConfig;
+use crate::agent::{Dispatcher, Parts};
+use crate::bus::Topic;
+use crate::config::{Config, GatewayConfig};
+use crate::provider::{Jitter, Providers};
+use crate::runtime::Toolbox;
 use crate::secrets::Secret;
-use crate::store::{DynStore, MemoryLimits, MemoryStore, Timestamp};
+use crate::store::{MemoryLimits, MemoryStore, Timestamp};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -55,10 +57,18 @@ struct Running {
     topic: OnceLock<Arc<Topic>>,
 }
 
-/// A dispatcher without turns of its own: events are published by the tests.
+/// A dispatcher whose agents have no model: events are published by the tests.
 fn dispatcher(queue: usize) -> Dispatcher {
-    let store: DynStore = Arc::new(MemoryStore::new(MemoryLimits::default()));
-    Dispatcher::idle(Hub::new(Arc::clone(&store), queue), store)
+    let mut config = Config::default();
+    config.gateway.queue = queue;
+    let parts = Parts {
+        config: &config,
+        store: Arc::new(MemoryStore::new(MemoryLimits::default())),
+        providers: &Providers::new([]),
+        jitter: Arc::new(Jitter::seeded(1)),
+        tools: &Toolbox::default(),
+    };
+    Dispatcher::new(parts).expect("the defaults fit together")
 }
 
 fn config() -> GatewayConfig {
