@@ -2,13 +2,14 @@
 //!
 //! A lane exists while its session has turns. Its turns run in the order in which their messages
 //! were stored: a message takes its place in the lane under the same lock under which it is
-//! stored. Each lane is one task, and each turn in it another, so that a fault in a turn ends
-//! that turn alone.
+//! stored. Each lane is one task; a fault in a turn ends that turn alone.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -217,14 +218,12 @@ impl Lanes {
             let handle = Arc::clone(&job.handle);
             handle.released.cancelled().await;
             let span = info_span!("turn", session = %session, turn = %job.turn, agent = %job.agent.name);
-            let lanes = Arc::clone(&self);
-            let topic = Arc::clone(&job.topic);
-            let ran = tokio::spawn(async move { lanes.run_one(&job).await }.instrument(span)).await;
+            // Nothing that a panic could leave half done outlives the turn but its topic, which is
+            // told of the end below.
+            let ran = AssertUnwindSafe(self.run_one(&job)).catch_unwind().instrument(span).await;
             if ran.is_err() {
                 error!(session = %session, turn = %handle.turn, "a turn panicked; this is a fault in exoclaw");
-                let message = "the gateway failed inside this turn; its log says more".to_owned();
-                let error = TurnError { code: ErrorCode::Internal, message, retryable: true };
-                topic.abandon(handle.turn, EventBody::Error(error));
+                job.give_up("the gateway failed inside this turn; its log says more".to_owned());
             }
             {
                 let mut state = self.state();

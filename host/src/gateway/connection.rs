@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -33,6 +34,10 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How long a client may take to accept what is left for it when the gateway ends.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// Requests and events that are served in a row before other tasks, the timer and the gateway's end
+/// get a look. What is there already would otherwise never let go.
+const BURST: u32 = 64;
+
 /// The largest message before authentication: `auth` with a long token.
 pub(super) const MAX_UNAUTHORISED_MESSAGE: usize = 4 << 10;
 
@@ -48,6 +53,8 @@ pub(super) struct Connection {
     work: Option<Work>,
     /// What was served last waits, so that neither requests nor events starve the other.
     preferred: Source,
+    /// What was served in a row.
+    burst: u32,
     phase: Phase,
     stop: Pin<Box<WaitForCancellationFutureOwned>>,
     timer: Pin<Box<Sleep>>,
@@ -128,6 +135,7 @@ impl Connection {
             standing,
             work: None,
             preferred: Source::Requests,
+            burst: 0,
             phase: Phase::Serving,
             stop: Box::pin(stop.cancelled_owned()),
             timer: Box::pin(sleep_until(Instant::now() + first)),
@@ -139,8 +147,6 @@ impl Connection {
     /// Serves the client until one of the two has enough.
     pub(super) async fn run(mut self) {
         let ending = loop {
-            // Most steps find their cause in memory and would never let other tasks run.
-            tokio::task::coop::consume_budget().await;
             let step = poll_fn(|cx| self.poll_step(cx)).await;
             if let Err(ending) = self.take(step) {
                 break ending;
@@ -163,9 +169,15 @@ impl Connection {
                 return Poll::Ready(Step::Replied(reply));
             }
             if !self.socket.is_blocked()
+                && self.burst < BURST
                 && let Poll::Ready(step) = self.poll_sources(cx)
             {
+                self.burst += 1;
                 return Poll::Ready(step);
+            }
+            let interrupted = std::mem::take(&mut self.burst) == BURST;
+            if interrupted {
+                cx.waker().wake_by_ref();
             }
             let was_blocked = self.socket.is_blocked();
             match self.socket.poll_flush(cx) {
@@ -175,7 +187,9 @@ impl Connection {
                     if was_blocked {
                         continue;
                     }
-                    if self.phase == Phase::Stopping && self.work.is_none() {
+                    // Without budget, a queue that has more says that it has not.
+                    let all_told = !interrupted && coop::has_budget_remaining();
+                    if self.phase == Phase::Stopping && self.work.is_none() && all_told {
                         return Poll::Ready(Step::End(Ending::Refused(CloseCode::Away, "the gateway is going down")));
                     }
                 }

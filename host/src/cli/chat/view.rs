@@ -31,12 +31,12 @@ pub(super) struct View {
 
 enum Shape {
     Json,
-    People { style: Style, asides: Asides, screen: Screen },
+    People { style: Style, asides: Asides, screen: Box<Screen> },
 }
 
 impl View {
     pub(super) fn people(stdout: Stream, stderr: Stream, style: Style, asides: Asides) -> Self {
-        Self { stdout, stderr, shape: Shape::People { style, asides, screen: Screen::new(style) } }
+        Self { stdout, stderr, shape: Shape::People { style, asides, screen: Box::new(Screen::new(style)) } }
     }
 
     pub(super) fn json(stdout: Stream, stderr: Stream) -> Self {
@@ -46,7 +46,7 @@ impl View {
     /// A new turn begins.
     pub(super) fn begin(&mut self) {
         if let Shape::People { style, screen, .. } = &mut self.shape {
-            *screen = Screen::new(*style);
+            **screen = Screen::new(*style);
         }
     }
 

@@ -8,6 +8,9 @@ use serde_json::value::RawValue;
 
 use super::error::RpcError;
 
+/// How serde begins the errors that name a field by themselves.
+const NAMED: [&str; 3] = ["missing field", "unknown field", "duplicate field"];
+
 /// Reads a method's parameters, which may be left out where none is required.
 pub(super) fn parse<P: DeserializeOwned>(params: Option<&RawValue>) -> Result<P, RpcError> {
     let text = params.map_or("{}", RawValue::get);
@@ -19,9 +22,9 @@ pub(super) fn parse<P: DeserializeOwned>(params: Option<&RawValue>) -> Result<P,
         if let Some(place) = message.rfind(" at line ") {
             message.truncate(place);
         }
-        let names_field = ["missing field", "unknown field", "duplicate field"].map(|about| message.starts_with(about));
+        let names_field = NAMED.iter().any(|about| message.starts_with(about));
         RpcError::invalid_params(match field_at(text, &error) {
-            Some(field) if !names_field.contains(&true) => format!("`{field}`: {message}"),
+            Some(field) if !names_field => format!("`{field}`: {message}"),
             _ => message,
         })
     })
