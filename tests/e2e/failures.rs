@@ -2,16 +2,11 @@
 
 use serde_json::json;
 
-use crate::harness::{Answer, Client, FakeProvider, Gateway, Reply, Transcript, WIRES, Wire};
+use crate::harness::{Answer, Client, FakeProvider, Gateway, Reply, Transcript, WIRES, Wire, refusal};
 
-/// A refusal in the platform's own shape.
+/// A refusal that says what kind it is.
 pub(crate) fn refused(wire: Wire, status: u16, kind: &str) -> Answer {
-    let message = format!("the platform says {kind}");
-    let body = match wire {
-        Wire::Anthropic => json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"}),
-        Wire::OpenAi => json!({"error": {"message": message, "type": kind, "param": null, "code": kind}}),
-    };
-    Answer::new(status, "application/json", body.to_string())
+    refusal(wire, status, kind, &format!("the platform says {kind}"))
 }
 
 /// As [`refused`], with the wish to be asked again at once.

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::failures::refused;
-use crate::harness::{Client, Connect, FakeProvider, Gateway, Reply, WIRES};
+use crate::harness::{Client, Connect, FakeProvider, Gateway, Reply, WIRES, refusal};
 
 #[tokio::test]
 async fn the_log_holds_neither_keys_nor_what_was_said() {
@@ -11,12 +10,7 @@ async fn the_log_holds_neither_keys_nor_what_was_said() {
         let call = Reply::text("spoken-WORDWORD").call("call_1", "echo", &json!({"text": "argument-WORDWORD"}));
         let wrong_call = Reply::new().call("call_2", "calculate", &json!({"expression": "wrong-WORDWORD"}));
         // A provider that repeats the key.
-        let mut refusal = refused(wire, 401, "authentication_error");
-        refusal.steps = vec![crate::harness::Step::Bytes(
-            json!({"error": {"type": "authentication_error", "message": format!("wrong key {}", wire.key())}})
-                .to_string()
-                .into_bytes(),
-        )];
+        let refusal = refusal(wire, 401, "authentication_error", &format!("wrong key {}", wire.key()));
         let cut = Reply::text("cut-WORDWORD").cut();
         let nonsense = crate::harness::Answer::new(400, "application/json", "{\"error\":\"said-WORDWORD\"}");
         let answers =

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub(super) struct Handle {
     turn: TurnId,
     cause: OnceLock<Cause>,
     stop: CancellationToken,
+    /// The turn ended because of `stop`, and not just before it.
+    heeded: AtomicBool,
     /// The sender has been answered; the turn may be told of.
     released: CancellationToken,
     ended: CancellationToken,
@@ -63,7 +66,9 @@ impl Handle {
         self.stop.cancelled().await;
     }
 
-    pub(super) fn cause(&self) -> Cause {
+    /// Why the turn ends, for the turn that ends for it.
+    pub(super) fn heed(&self) -> Cause {
+        self.heeded.store(true, Ordering::Release);
         self.cause.get().copied().unwrap_or(Cause::Aborted)
     }
 }
@@ -262,26 +267,26 @@ impl Lanes {
         Some(job)
     }
 
-    /// Stops a turn, or all of a session.
+    /// Stops a turn, or all of a session, and says whether there was one that this ended.
     pub(super) async fn abort(&self, session: &SessionKey, turn: Option<TurnId>) -> bool {
-        let (found, running) = {
+        let (waiting, running) = {
             let state = self.state();
             let Some(lane) = state.lanes.get(session) else { return false };
             let meant = |handle: &&Arc<Handle>| turn.is_none_or(|turn| turn == handle.turn);
             let running: Vec<_> = lane.running.iter().filter(meant).cloned().collect();
-            let waiting = lane.waiting.iter().map(|job| &job.handle).filter(meant);
-            let all: Vec<_> = waiting.cloned().chain(running.iter().cloned()).collect();
-            (all, running)
+            let waiting: Vec<_> = lane.waiting.iter().map(|job| &job.handle).filter(meant).cloned().collect();
+            (waiting, running)
         };
-        for handle in &found {
+        for handle in waiting.iter().chain(&running) {
             handle.stop(Cause::Aborted);
         }
-        for handle in running {
+        for handle in &running {
             if tokio::time::timeout(ABORT_WAIT, handle.ended.cancelled()).await.is_err() {
                 error!(turn = %handle.turn, "a stopped turn did not end within {ABORT_WAIT:?}");
             }
         }
-        !found.is_empty()
+        // One that runs may have told of its end already, with only its lane left to clear.
+        !waiting.is_empty() || running.iter().any(|handle| handle.heeded.load(Ordering::Acquire))
     }
 
     /// Waits until a session has no turn.
@@ -349,6 +354,7 @@ impl Entry {
             turn,
             cause: OnceLock::new(),
             stop: CancellationToken::new(),
+            heeded: AtomicBool::new(false),
             released: CancellationToken::new(),
             ended: CancellationToken::new(),
         });

@@ -81,7 +81,7 @@ pub(super) async fn run(shared: &Shared, job: &Job) {
     let limit = job.agent.config.turn_timeout;
     let end = tokio::select! {
         biased;
-        () = job.handle.stopped() => match job.handle.cause() {
+        () = job.handle.stopped() => match job.handle.heed() {
             Cause::Aborted => work.done(DoneReason::Aborted),
             Cause::Shutdown => error(ErrorCode::Busy, "the gateway is going down; send the message again", true),
         },

@@ -19,7 +19,7 @@ pub(crate) use cli::{Finished, exoclaw, start};
 pub(crate) use client::{Client, Connect, Turn};
 pub(crate) use gateway::Gateway;
 pub(crate) use http::{Answer, Step, fetch};
-pub(crate) use provider::{FakeProvider, Request};
+pub(crate) use provider::{FakeProvider, Request, refusal};
 pub(crate) use reply::{Counts, Reply, Stop};
 pub(crate) use transcript::Transcript;
 

@@ -105,7 +105,8 @@ impl Exchange {
     }
 }
 
-type Handler = dyn Fn(&Request) -> Answer + Send + Sync;
+/// An answer, or the rule that the request breaks.
+type Handler = dyn Fn(&Request) -> Result<Answer, String> + Send + Sync;
 
 /// A provider that runs as long as this lives. A request that breaks the platform's rules fails
 /// the test.
@@ -129,7 +130,21 @@ impl FakeProvider {
         wire: Wire,
         handler: impl Fn(&Request) -> A + Send + Sync + 'static,
     ) -> Self {
-        let handler = move |request: &Request| handler(request).into().on(request.wire);
+        Self::serve(wire, move |request| Ok(handler(request).into().on(request.wire))).await
+    }
+
+    /// Answers the first request with the first answer, and so on. One more fails the test.
+    pub(crate) async fn scripted<A: Into<Rendered>>(wire: Wire, answers: impl IntoIterator<Item = A>) -> Self {
+        let answers: VecDeque<Answer> = answers.into_iter().map(|answer| answer.into().on(wire)).collect();
+        let answers = Mutex::new(answers);
+        Self::serve(wire, move |_| {
+            let next = answers.lock().expect("no poison").pop_front();
+            next.ok_or_else(|| "it has no answer left".to_owned())
+        })
+        .await
+    }
+
+    async fn serve(wire: Wire, handler: impl Fn(&Request) -> Result<Answer, String> + Send + Sync + 'static) -> Self {
         let state = State {
             wire,
             handler: Box::new(handler),
@@ -142,18 +157,6 @@ impl FakeProvider {
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Arc::clone(&state)));
         Self { wire, address, state, _tasks: tasks }
-    }
-
-    /// Answers the first request with the first answer, and so on. One more fails the test.
-    pub(crate) async fn scripted<A: Into<Rendered>>(wire: Wire, answers: impl IntoIterator<Item = A>) -> Self {
-        let answers: VecDeque<Rendered> = answers.into_iter().map(Into::into).collect();
-        let answers = Mutex::new(answers);
-        let unexpected = Answer::new(400, "text/plain", "unexpected request");
-        Self::start(wire, move |_: &Request| {
-            let next = answers.lock().expect("no poison").pop_front();
-            next.unwrap_or_else(|| unexpected.clone().into())
-        })
-        .await
     }
 
     pub(crate) fn wire(&self) -> Wire {
@@ -232,10 +235,11 @@ impl From<super::Reply> for Rendered {
 
 /// A refusal in the platform's shape.
 pub(crate) fn refusal(wire: Wire, status: u16, kind: &str, message: &str) -> Answer {
-    let error = json!({"type": kind, "message": message});
     let body = match wire {
-        Wire::Anthropic => json!({"type": "error", "error": error, "request_id": "req_fake"}),
-        Wire::OpenAi => json!({"error": {"type": kind, "message": message, "param": null, "code": null}}),
+        Wire::Anthropic => {
+            json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_fake"})
+        }
+        Wire::OpenAi => json!({"error": {"message": message, "type": kind, "param": null, "code": kind}}),
     };
     Answer::new(status, "application/json", body.to_string())
 }
@@ -263,14 +267,11 @@ async fn serve(stream: TcpStream, number: usize, state: Arc<State>) {
             Wire::Anthropic => anthropic::check(&request),
             Wire::OpenAi => openai::check(&request),
         };
-        let answer = match rules {
-            Ok(()) => (state.handler)(&request),
-            Err(rule) => {
-                let answer = refusal(state.wire, 400, "invalid_request_error", &rule);
-                state.violation(rule);
-                answer
-            }
-        };
+        let answer = rules.and_then(|()| (state.handler)(&request)).unwrap_or_else(|rule| {
+            let answer = refusal(state.wire, 400, "invalid_request_error", &rule);
+            state.violation(rule);
+            answer
+        });
         let hung_up = CancellationToken::new();
         let exchange = Arc::new(Exchange { request, hung_up: hung_up.clone() });
         state.exchanges.send_modify(|exchanges| exchanges.push(exchange));
