@@ -66,6 +66,24 @@ impl Handle {
         self.stop.cancelled().await;
     }
 
+    fn is_released(&self) -> bool {
+        self.released.is_cancelled()
+    }
+
+    /// Waits for the end of a stopped turn and says whether it came. A turn whose sender is still
+    /// to be answered is not waited for: the one who waits may be that sender, and the turn will
+    /// do nothing but end.
+    async fn gone(&self) -> bool {
+        if !self.is_released() {
+            return false;
+        }
+        let ended = tokio::time::timeout(ABORT_WAIT, self.ended.cancelled()).await.is_ok();
+        if !ended {
+            error!(turn = %self.turn, "a stopped turn did not end within {ABORT_WAIT:?}");
+        }
+        ended
+    }
+
     /// Why the turn ends, for the turn that ends for it.
     pub(super) fn heed(&self) -> Cause {
         self.heeded.store(true, Ordering::Release);
@@ -281,26 +299,25 @@ impl Lanes {
             handle.stop(Cause::Aborted);
         }
         for handle in &running {
-            if tokio::time::timeout(ABORT_WAIT, handle.ended.cancelled()).await.is_err() {
-                error!(turn = %handle.turn, "a stopped turn did not end within {ABORT_WAIT:?}");
-            }
+            handle.gone().await;
         }
         // One that runs may have told of its end already, with only its lane left to clear.
-        !waiting.is_empty() || running.iter().any(|handle| handle.heeded.load(Ordering::Acquire))
+        let heeded = |handle: &Arc<Handle>| handle.heeded.load(Ordering::Acquire) || !handle.is_released();
+        !waiting.is_empty() || running.iter().any(heeded)
     }
 
-    /// Waits until a session has no turn.
+    /// Waits for the turns of a session that were stopped.
     pub(super) async fn idle(&self, session: &SessionKey) {
         loop {
-            let running = {
+            let last = {
                 let state = self.state();
                 let Some(lane) = state.lanes.get(session) else { return };
                 let waiting = lane.waiting.back().map(|job| &job.handle);
                 waiting.or(lane.running.as_ref()).cloned()
             };
-            match running {
-                Some(handle) => handle.ended.cancelled().await,
-                None => return,
+            match last {
+                Some(handle) if handle.gone().await => {}
+                _ => return,
             }
         }
     }

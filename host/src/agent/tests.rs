@@ -245,6 +245,21 @@ async fn a_turn_that_waits_can_be_stopped_and_never_asks_the_model() -> Result {
     Ok(())
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_turn_whose_sender_is_not_answered_yet_is_stopped_without_waiting_for_it() -> Result {
+    let bench = Bench::new(LimitsConfig::default())?;
+    let submitted = bench.submit("p", "one").await?;
+    let start = tokio::time::Instant::now();
+    assert!(bench.dispatcher.abort(&submitted.session, None).await);
+    assert!(bench.dispatcher.reset(&submitted.session).await?);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    let mut ends = Ends::of(&bench, &submitted.session);
+    submitted.ticket.ok_or("a repeat")?.start();
+    assert_eq!(reason(&ends.next().await?), Some((DoneReason::Aborted, "")));
+    assert_eq!(bench.reading.load(Ordering::SeqCst), 0);
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_fault_in_a_turn_ends_that_turn_alone() -> Result {
     let bench = Bench::new(LimitsConfig::default())?;

@@ -1,0 +1,61 @@
+//! What sessions with a history hold of memory: so many turns in each of so many sessions, over
+//! the wire, with the scripted model in the same process.
+#![allow(missing_docs, clippy::expect_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use exoclaw::config::{Config, NetConfig};
+use exoclaw::net::Client;
+use exoclaw::provider::Providers;
+use exoclaw::provider::scripted::ScriptedModel;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+
+const SESSIONS: usize = 1_000;
+const TURNS: usize = 10;
+
+/// Resident memory of this process in KiB, by `/proc` (proc(5)).
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::main]
+async fn main() {
+    let model = ScriptedModel::start(Duration::ZERO).await.expect("a port");
+    let name = ScriptedModel::model_name();
+    let mut config = Config::default();
+    config.providers.insert(name.provider.clone(), model.provider_config());
+    for agent in config.agents.values_mut() {
+        agent.models = vec![name.clone()];
+    }
+    let client = Client::new(&NetConfig::default()).expect("a client");
+    let providers = Providers::from_config(&config, &client, |_, _| None).expect("providers");
+    let address = support::serve(config, &providers);
+    let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{address}/ws")).await.expect("the gateway");
+
+    let mut before = 0;
+    for turn in 0..TURNS {
+        for session in 0..SESSIONS {
+            let params = json!({ "content": format!("message {turn}, which is one line long as most are"),
+                "peer": format!("peer-{session}") });
+            let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "chat.send", "params": params });
+            socket.send(Message::text(request.to_string())).await.expect("sent");
+            while let Some(message) = socket.next().await {
+                if message.expect("a message").into_text().expect("text").contains(r#""type":"done""#) {
+                    break;
+                }
+            }
+            if turn == 0 && session == 0 {
+                before = resident();
+            }
+        }
+    }
+    let after = resident();
+    println!("{SESSIONS} sessions of {TURNS} turns: {before} KiB before, {after} KiB after");
+    println!("{:.1} KiB a session", (after.saturating_sub(before)) as f64 / SESSIONS as f64);
+}
