@@ -17,7 +17,7 @@ test-guests:
 
 # The guests' own unit tests, natively.
 test-guest-logic:
-    cargo test --manifest-path guests/Cargo.toml --target-dir target/guests-native
+    cargo test --manifest-path guests/Cargo.toml --target-dir target/guests-native --locked -p exoclaw-guest-calculator -p exoclaw-guest-clock
 
 # Format and lints, as CI has them.
 lint:

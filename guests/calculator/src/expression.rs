@@ -42,8 +42,14 @@ pub enum ExpressionError {
     DivisionByZero,
     Exponent,
     /// What was expected, and what is there instead, at which character (from 1).
-    Unexpected { expected: &'static str, found: Option<char>, position: usize },
-    Literal { position: usize },
+    Unexpected {
+        expected: &'static str,
+        found: Option<char>,
+        position: usize,
+    },
+    Literal {
+        position: usize,
+    },
 }
 
 impl fmt::Display for ExpressionError {
@@ -251,7 +257,13 @@ fn power(base: &BigRational, exponent: &BigRational) -> Result<BigRational, Expr
         return Ok(match (exponent.is_zero(), base.is_zero()) {
             (true, _) => BigRational::from(BigInt::from(1)),
             (false, true) => base.clone(),
-            (false, false) => if odd { base.clone() } else { base.abs() },
+            (false, false) => {
+                if odd {
+                    base.clone()
+                } else {
+                    base.abs()
+                }
+            }
         });
     }
     let times = exponent.numer().abs().to_u32().ok_or(ExpressionError::TooLarge)?;

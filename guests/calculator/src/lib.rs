@@ -58,8 +58,7 @@ impl Guest for Calculator {
         }
         let Arguments { expression } =
             serde_json::from_str(&arguments).map_err(|error| Error::InvalidInput(error.to_string()))?;
-        let value =
-            expression::evaluate(&expression).map_err(|error| Error::InvalidInput(error.to_string()))?;
+        let value = expression::evaluate(&expression).map_err(|error| Error::InvalidInput(error.to_string()))?;
         Ok(vec![Content::Text(number::decimal(&value))])
     }
 }

@@ -54,8 +54,14 @@ mod tests {
     #[test]
     fn a_moment_reads_as_it_does_on_the_wall() {
         let berlin = find("europe/berlin").unwrap();
-        assert_eq!(describe(&berlin, 1_773_497_366_000).unwrap(), "2026-03-14T15:09:26+01:00, Saturday, in Europe/Berlin (CET)");
-        assert_eq!(describe(&berlin, 1_790_000_000_000).unwrap(), "2026-09-21T16:13:20+02:00, Monday, in Europe/Berlin (CEST)");
+        assert_eq!(
+            describe(&berlin, 1_773_497_366_000).unwrap(),
+            "2026-03-14T15:09:26+01:00, Saturday, in Europe/Berlin (CET)"
+        );
+        assert_eq!(
+            describe(&berlin, 1_790_000_000_000).unwrap(),
+            "2026-09-21T16:13:20+02:00, Monday, in Europe/Berlin (CEST)"
+        );
         assert_eq!(describe(&find("UTC").unwrap(), 0).unwrap(), "1970-01-01T00:00:00+00:00, Thursday, in UTC (UTC)");
     }
 

@@ -10,12 +10,38 @@ use crate::exports::exoclaw::plugin::tool::{Content, Context, Definition, Descri
 
 wit_bindgen::generate!({ world: "tool-plugin", path: "../../wit" });
 
-const SCHEMA: &str = r#"{"type":"object","properties":{"n":{"type":"integer","minimum":0}},"additionalProperties":false}"#;
+const SCHEMA: &str =
+    r#"{"type":"object","properties":{"n":{"type":"integer","minimum":0}},"additionalProperties":false}"#;
 
 const TOOLS: &[&str] = &[
-    "answer", "count", "spin", "sleep", "grow", "trap", "exit", "recurse", "huge", "many", "bad_json", "json", "image",
-    "bad_media", "file", "invalid_input", "unsupported", "unavailable", "failed", "shout", "print", "clocks", "random",
-    "host_calls", "threads", "environment", "open_file", "connect",
+    "answer",
+    "count",
+    "spin",
+    "sleep",
+    "grow",
+    "trap",
+    "exit",
+    "recurse",
+    "huge",
+    "many",
+    "bad_json",
+    "json",
+    "image",
+    "bad_media",
+    "file",
+    "invalid_input",
+    "unsupported",
+    "unavailable",
+    "failed",
+    "shout",
+    "print",
+    "clocks",
+    "random",
+    "host_calls",
+    "threads",
+    "environment",
+    "open_file",
+    "connect",
 ];
 
 #[derive(Deserialize)]
@@ -74,7 +100,9 @@ impl Guest for Hostile {
             "many" => Ok(vec![Content::Text(String::new()); n as usize]),
             "bad_json" => Ok(vec![Content::Json("{\"half\":".into())]),
             "json" => Ok(vec![Content::Json("{\"whole\": [1, 2.50, null]}".into())]),
-            "image" => Ok(vec![Content::Image(Media { mime_type: "image/png".into(), data: vec![0xfb, 0xff, 0x00, 0x10] })]),
+            "image" => {
+                Ok(vec![Content::Image(Media { mime_type: "image/png".into(), data: vec![0xfb, 0xff, 0x00, 0x10] })])
+            }
             "bad_media" => Ok(vec![Content::Audio(Media { mime_type: "\r\nnot a type".into(), data: vec![0] })]),
             "file" => Ok(vec![Content::File("f1".into())]),
             "invalid_input" => Err(Error::InvalidInput("n is odd".into())),
@@ -110,7 +138,9 @@ impl Guest for Hostile {
                 text("called".into())
             }
             "threads" => text(std::thread::spawn(|| ()).join().is_ok().to_string()),
-            "environment" => text(format!("{:?} {:?}", std::env::vars().collect::<Vec<_>>(), std::env::args().collect::<Vec<_>>())),
+            "environment" => {
+                text(format!("{:?} {:?}", std::env::vars().collect::<Vec<_>>(), std::env::args().collect::<Vec<_>>()))
+            }
             "open_file" => text(std::fs::read_to_string("/etc/passwd").unwrap_or_else(|error| error.to_string())),
             "connect" => text(match std::net::TcpStream::connect("127.0.0.1:1") {
                 Ok(_) => "connected".into(),

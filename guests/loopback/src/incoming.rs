@@ -3,12 +3,12 @@
 use serde::Deserialize;
 
 use crate::exoclaw::plugin::logging::{Level, log};
+use crate::exoclaw::plugin::types::Header;
 use crate::exports::exoclaw::plugin::channel::{
     Action, Address, Attachment, Closing, Connection, Context, Conversation, Disconnection, Error, Event, Frame,
     Health, Incoming, Kind, Message, NextState, OutboundFrame, Piece, Receipt, Request, Response, Sender, Start,
     Status, TaggedFrame, TaggedOutboundFrame, TaggedRequest, TaggedResponse, Timer, TransportError,
 };
-use crate::exoclaw::plugin::types::Header;
 use crate::{SECRET, request};
 
 /// The tag of its one connection, its one timer and its one request.
@@ -32,20 +32,21 @@ struct Wire {
 }
 
 pub fn parse(context: &Context, state: &[u8], event: Event) -> Result<Incoming, Error> {
-    let quiet = |actions| Incoming {
-        state: NextState::Unchanged,
-        messages: vec![],
-        receipts: vec![],
-        actions,
-        reply: None,
-    };
+    let quiet =
+        |actions| Incoming { state: NextState::Unchanged, messages: vec![], receipts: vec![], actions, reply: None };
     Ok(match event {
         Event::Start(start) => {
-            log(Level::Info, &format!("starts ({})", match start {
-                Start::New => "new",
-                Start::Restart => "again",
-                Start::Reload => "reloaded",
-            }));
+            log(
+                Level::Info,
+                &format!(
+                    "starts ({})",
+                    match start {
+                        Start::New => "new",
+                        Start::Restart => "again",
+                        Start::Reload => "reloaded",
+                    }
+                ),
+            );
             quiet(vec![Action::Report(Health::Connecting("looping".into())), Action::Connect(connection(context)?)])
         }
         Event::Stop => quiet(vec![

@@ -96,7 +96,12 @@ impl Guest for Loopback {
         incoming::parse(&context, &state, event)
     }
 
-    fn format_outgoing(context: Context, _state: Vec<u8>, outgoing: Outgoing, progress: Vec<u8>) -> Result<Step, Error> {
+    fn format_outgoing(
+        context: Context,
+        _state: Vec<u8>,
+        outgoing: Outgoing,
+        progress: Vec<u8>,
+    ) -> Result<Step, Error> {
         delivery::format(&context, &outgoing, &progress)
     }
 
@@ -123,7 +128,9 @@ impl Guest for Loopback {
                 let place = String::from_utf8(body).map_err(|error| Error::InvalidInput(error.to_string()))?;
                 Ok(Fetch::Download(request(&context, "GET", &place)?))
             }
-            Some(Response { status, .. }) => Err(Error::Failed(format!("the lookup of {name} was answered with {status}"))),
+            Some(Response { status, .. }) => {
+                Err(Error::Failed(format!("the lookup of {name} was answered with {status}")))
+            }
         }
     }
 }
