@@ -8,9 +8,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
-use exoclaw::config::{Config, NetConfig};
-use exoclaw::net::Client;
-use exoclaw::provider::Providers;
 use exoclaw::provider::scripted::ScriptedModel;
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Full};
@@ -36,16 +33,7 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
-        let model = ScriptedModel::start(Duration::ZERO).await.expect("a port");
-        let name = ScriptedModel::model_name();
-        let mut config = Config::default();
-        config.providers.insert(name.provider.clone(), model.provider_config());
-        for agent in config.agents.values_mut() {
-            agent.models = vec![name.clone()];
-        }
-        let client = Client::new(&NetConfig::default()).expect("a client");
-        let providers = Providers::from_config(&config, &client, |_, _| None).expect("providers");
-        let address = support::serve(config, &providers);
+        let (model, address) = support::scripted().await;
         let (socket, _) = tokio_tungstenite::connect_async_with_config(format!("ws://{address}/ws"), None, true)
             .await
             .expect("the gateway");

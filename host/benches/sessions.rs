@@ -4,12 +4,6 @@
 
 mod support;
 
-use std::time::Duration;
-
-use exoclaw::config::{Config, NetConfig};
-use exoclaw::net::Client;
-use exoclaw::provider::Providers;
-use exoclaw::provider::scripted::ScriptedModel;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
@@ -26,16 +20,7 @@ fn resident() -> u64 {
 
 #[tokio::main]
 async fn main() {
-    let model = ScriptedModel::start(Duration::ZERO).await.expect("a port");
-    let name = ScriptedModel::model_name();
-    let mut config = Config::default();
-    config.providers.insert(name.provider.clone(), model.provider_config());
-    for agent in config.agents.values_mut() {
-        agent.models = vec![name.clone()];
-    }
-    let client = Client::new(&NetConfig::default()).expect("a client");
-    let providers = Providers::from_config(&config, &client, |_, _| None).expect("providers");
-    let address = support::serve(config, &providers);
+    let (_model, address) = support::scripted().await;
     let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{address}/ws")).await.expect("the gateway");
 
     let mut before = 0;

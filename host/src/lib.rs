@@ -2,13 +2,14 @@
 //! sandboxed WebAssembly components.
 //!
 //! A module imports only what stands below it: `cli`, `gateway`, `agent`, `metering`, `provider`,
-//! `runtime`, `bus`, `store`, `net`, `config`, `secrets`, and `text` beneath them all.
+//! `runtime`, `bus`, `store`, `net`, `config`, `secrets`, and `home` and `text` beneath them all.
 
 pub mod agent;
 pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod gateway;
+pub mod home;
 pub mod metering;
 pub mod net;
 pub mod provider;

@@ -103,7 +103,7 @@ async fn without_auth_nothing_else_is_answered() {
 
 #[tokio::test]
 async fn who_does_not_authorise_in_time_is_sent_away() {
-    let gateway = Gateway::builder().env("EXOCLAW_TOKEN", TOKEN).gateway("auth_timeout = \"200ms\"").start().await;
+    let gateway = Gateway::builder().env("EXOCLAW_TOKEN", TOKEN).gateway("auth_timeout = \"2s\"").start().await;
     let mut silent = Client::connect(&gateway).await;
     assert_eq!(u16::from(silent.closed().await.code), 4401);
     // Who has authorised may be silent as long as it likes.
@@ -148,7 +148,7 @@ async fn connections_past_the_limit_are_refused_until_there_is_room() {
 
 #[tokio::test]
 async fn half_a_request_does_not_hold_a_connection_for_ever() {
-    let gateway = Gateway::builder().gateway("auth_timeout = \"200ms\"").start().await;
+    let gateway = Gateway::builder().gateway("auth_timeout = \"2s\"").start().await;
     let mut stream = tokio::net::TcpStream::connect(gateway.address()).await.expect("a connection");
     stream.write_all(b"GET /ws HTTP/1.1\r\nhost: 127.0.0.1\r\nx-slow: ").await.expect("an open connection");
     let mut rest = Vec::new();

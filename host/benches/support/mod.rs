@@ -3,10 +3,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use exoclaw::agent::{Dispatcher, Parts};
-use exoclaw::config::Config;
+use exoclaw::config::{Config, NetConfig};
 use exoclaw::gateway::{Gateway, GatewayState, PluginDirectory};
+use exoclaw::net::Client;
+use exoclaw::provider::scripted::ScriptedModel;
 use exoclaw::provider::{Jitter, Providers};
 use exoclaw::runtime::Toolbox;
 use exoclaw::store::{MemoryLimits, MemoryStore, Timestamp};
@@ -31,8 +34,24 @@ pub(crate) fn gateway() -> SocketAddr {
     serve(Config::default(), &Providers::new([]))
 }
 
+/// Starts a gateway whose agents ask a scripted model that says its words without a pause. The
+/// model ends when it is dropped.
+pub(crate) async fn scripted() -> (ScriptedModel, SocketAddr) {
+    let model = ScriptedModel::start(Duration::ZERO).await.expect("a port");
+    let name = ScriptedModel::model_name();
+    let mut config = Config::default();
+    config.providers.insert(name.provider.clone(), model.provider_config());
+    for agent in config.agents.values_mut() {
+        agent.models = vec![name.clone()];
+    }
+    let client = Client::new(&NetConfig::default()).expect("a client");
+    let providers = Providers::from_config(&config, &client, |_, _| None).expect("providers");
+    let address = serve(config, &providers);
+    (model, address)
+}
+
 /// Starts a gateway on a free port.
-pub(crate) fn serve(mut config: Config, providers: &Providers) -> SocketAddr {
+fn serve(mut config: Config, providers: &Providers) -> SocketAddr {
     config.gateway.port = 0;
     let parts = Parts {
         config: &config,

@@ -38,6 +38,8 @@ const FIRST: &[&str] = &[
 /// Characters of one cell, and of one value beside its name.
 const CELL: usize = 60;
 const VALUE: usize = 400;
+/// Characters of a digest in a cell: enough to tell two apart. Beside its name it stands whole.
+const DIGEST: usize = 12;
 
 /// An answer as lines.
 pub(super) fn render(answer: &RawValue) -> Result<String, ClientError> {
@@ -83,7 +85,9 @@ fn array(items: &[Value], indent: usize, lines: &mut Vec<String>) {
     }
     let mut rows = vec![columns.iter().map(|name| title(name).to_uppercase()).collect::<Vec<_>>()];
     for item in items {
-        let cell = |name: &&String| item.get(name.as_str()).map_or_else(String::new, |value| scalar(name, value, CELL));
+        let limit = |name: &str| if name == "sha256" { DIGEST } else { CELL };
+        let cell =
+            |name: &&String| item.get(name.as_str()).map_or_else(String::new, |value| scalar(name, value, limit(name)));
         rows.push(columns.iter().map(cell).collect());
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -115,7 +119,7 @@ fn rank(name: &str) -> (usize, &str) {
 
 /// A name without the unit that its value is shown with.
 fn title(name: &str) -> String {
-    let plain = ["_ms", "_seconds", "_bytes"].iter().find_map(|unit| name.strip_suffix(unit)).unwrap_or(name);
+    let plain = ["_ms", "_s", "_seconds", "_bytes"].iter().find_map(|unit| name.strip_suffix(unit)).unwrap_or(name);
     text::one_line(&plain.replace('_', " "), CELL)
 }
 
@@ -126,7 +130,8 @@ fn scalar(name: &str, value: &Value, limit: usize) -> String {
         Value::Bool(false) => "no".to_owned(),
         Value::Number(number) => match number.as_u64() {
             Some(n) if name.ends_with("_ms") => duration(n / 1000),
-            Some(n) if name.ends_with("_seconds") => duration(n),
+            Some(n) if name.ends_with("_seconds") || name.ends_with("_s") => duration(n),
+            Some(n) if name.ends_with("_at") => moment(n),
             Some(n) if name.ends_with("_bytes") || name == "size" => size(n),
             _ => number.to_string(),
         },
@@ -149,6 +154,12 @@ fn duration(seconds: u64) -> String {
     }
 }
 
+/// Milliseconds since the Unix epoch, as UTC.
+fn moment(milliseconds: u64) -> String {
+    let moment = i64::try_from(milliseconds).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    moment.map_or_else(|| milliseconds.to_string(), |moment| format!("{moment:.0}"))
+}
+
 fn size(bytes: u64) -> String {
     match bytes {
         0..1_024 => format!("{bytes} B"),
@@ -160,6 +171,16 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_and_digests_are_shown_as_people_read_them() {
+        let json =
+            r#"{"started_at":1795348592311,"uptime_s":3723,"plugins":[{"name":"x","sha256":"0123456789abcdef"}]}"#;
+        assert_eq!(
+            rendered(json),
+            "started at  2026-11-22T11:56:32Z\nuptime      1h 2m\n\nplugins\n  NAME  SHA256\n  x     0123456789ab…\n"
+        );
+    }
 
     fn rendered(json: &str) -> String {
         render(&RawValue::from_string(json.into()).expect("JSON")).expect("a table")

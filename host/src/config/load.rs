@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::home::{Home, Lookup};
 use super::{Config, ConfigErrors};
+use crate::home::{Home, Lookup};
 
 /// A file longer than this is no configuration.
 const MAX_FILE: u64 = 4 << 20;

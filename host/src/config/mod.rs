@@ -7,7 +7,6 @@
 mod check;
 mod excerpt;
 pub mod filter;
-mod home;
 mod load;
 mod model;
 mod parse;
@@ -23,7 +22,6 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use home::{Home, Lookup};
 pub use load::{LoadError, Loaded, Origin};
 pub use model::{
     AgentConfig, AgentName, BindingConfig, ByteSize, Config, GatewayConfig, LimitsConfig, LogFormat, ModelName,

@@ -5,11 +5,11 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::home::Home;
 use super::problem::Problem;
 use super::reader::Reader;
 use super::sensitive::Hidden;
 use super::{Config, ConfigErrors, check, schema, syntax};
+use crate::home::Home;
 
 impl Config {
     /// Reads a file's text. `file` names it in errors; what the text says of relative paths

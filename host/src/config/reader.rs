@@ -10,10 +10,10 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::home::Home;
 use super::problem::Problem;
 use super::value::{self, Node, Read};
 use super::{schema, sensitive, suggest};
+use crate::home::Home;
 
 /// A key of a table: its name, and how its value gets into `T`.
 pub(super) struct Field<T: 'static> {

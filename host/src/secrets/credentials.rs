@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::Secret;
-use crate::config::{Home, Lookup};
+use crate::home::{Home, Lookup};
 
 /// The longest key, in bytes. Longer than any service's, and than a header may be.
 const MAX_KEY: u64 = 8 << 10;

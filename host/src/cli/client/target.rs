@@ -128,7 +128,8 @@ fn reachable(host: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Home};
+    use crate::config::Config;
+    use crate::home::Home;
 
     fn loaded(host: &str, port: u16) -> Loaded {
         let mut config = Config::default();

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Home, LoadError};
+use crate::config::LoadError;
+use crate::home::Home;
 
 /// `line:column: what` of each mistake.
 fn heads(text: &str) -> Vec<String> {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{ByteSize, Home, PluginPath, ProviderKind, filter};
+use crate::config::{ByteSize, PluginPath, ProviderKind, filter};
+use crate::home::Home;
 
 fn read(text: &str) -> Config {
     parse(text).unwrap_or_else(|errors| panic!("{errors}"))
