@@ -15,7 +15,9 @@ mod loopback;
 use std::sync::{Arc, LazyLock};
 
 use exoclaw::config::{LimitsConfig, PluginLimits};
-use exoclaw::runtime::{CallError, LoadProblem, Plugin, PluginSpec, Runtime, Source, Tool, ToolCall, Trust};
+use exoclaw::runtime::{
+    CallConditions, CallError, LoadProblem, Plugin, PluginSpec, Runtime, Services, Source, Tool, ToolCall,
+};
 use exoclaw::store::{Timestamp, ToolContent};
 use exoclaw_bundle::Guest;
 use serde_json::value::RawValue;
@@ -24,21 +26,15 @@ use serde_json::{Map, Value};
 /// 2026-03-14T14:09:26Z, a Saturday.
 const NOW: Timestamp = Timestamp(1_773_497_366_000);
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new(&LimitsConfig::default()).unwrap());
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Runtime::new(&LimitsConfig::default(), Services::detached()).unwrap());
 
 fn guest(name: &str) -> &'static Guest {
     exoclaw_bundle::find(name).or_else(|| exoclaw_bundle_test::find(name)).unwrap()
 }
 
 fn spec(name: &str) -> PluginSpec {
-    PluginSpec {
-        name: name.parse().unwrap(),
-        source: Source::Bundled(guest(name)),
-        sha256: None,
-        settings: Map::new(),
-        limits: PluginLimits::default(),
-        hints: Trust::Unproven,
-    }
+    PluginSpec::new(name.parse().unwrap(), Source::Bundled(guest(name)))
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -63,8 +59,17 @@ fn tool(plugin: &Arc<Plugin>, name: &str) -> Tool {
 /// Calls a tool with a JSON text for its arguments, whatever it is.
 async fn call(tool: &Tool, arguments: &str) -> Result<Vec<ToolContent>, CallError> {
     let arguments = RawValue::from_string(arguments.to_owned()).unwrap();
-    let session = "default:websocket:local:main";
-    tool.call(ToolCall { agent: "default", session, call: "call-1", now: NOW, arguments: &arguments }).await
+    let session = "default:websocket:local:main".parse().unwrap();
+    let call = ToolCall {
+        agent: "default",
+        session: &session,
+        call: "call-1",
+        now: NOW,
+        arguments: &arguments,
+        progress: None,
+        conditions: CallConditions::Live,
+    };
+    tool.call(call).await
 }
 
 async fn text(tool: &Tool, arguments: Value) -> Result<String, CallError> {

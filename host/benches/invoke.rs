@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use exoclaw::config::{LimitsConfig, PluginLimits};
-use exoclaw::runtime::{PluginSpec, Runtime, Source, Tool, ToolCall, Trust};
-use exoclaw::store::Timestamp;
+use std::sync::LazyLock;
+
+use exoclaw::runtime::{CallConditions, PluginSpec, Runtime, Services, Source, Tool, ToolCall};
+use exoclaw::store::{SessionKey, Timestamp};
 use serde_json::value::RawValue;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
@@ -30,6 +32,7 @@ const ROUNDS: usize = 301;
 const CALLS: u32 = 100;
 
 const SESSION: &str = "default:websocket:local:main";
+static SESSION_KEY: LazyLock<SessionKey> = LazyLock::new(|| SESSION.parse().unwrap());
 
 /// A store's data with no limits. WASI is made when asked for, which `echo` never does: the
 /// baseline is not to pay for what ours avoids.
@@ -84,7 +87,15 @@ impl Bare {
 }
 
 async fn ours(tool: &Tool, arguments: &RawValue) {
-    let call = ToolCall { agent: "default", session: SESSION, call: "call", now: Timestamp(0), arguments };
+    let call = ToolCall {
+        agent: "default",
+        session: &SESSION_KEY,
+        call: "call",
+        now: Timestamp(0),
+        arguments,
+        progress: None,
+        conditions: CallConditions::Live,
+    };
     black_box(tool.call(call).await.unwrap());
 }
 
@@ -95,16 +106,10 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 fn main() {
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let runtime = tokio.block_on(async { Runtime::new(&LimitsConfig::default()) }).unwrap();
+    let runtime = tokio.block_on(async { Runtime::new(&LimitsConfig::default(), Services::detached()) }).unwrap();
     let guest = exoclaw_bundle::find("echo").unwrap();
-    let spec = PluginSpec {
-        name: "echo".parse().unwrap(),
-        source: Source::Bundled(guest),
-        sha256: None,
-        settings: serde_json::Map::new(),
-        limits: PluginLimits::default(),
-        hints: Trust::Unproven,
-    };
+    let limits = PluginLimits { rate: u32::MAX, ..PluginLimits::default() };
+    let spec = PluginSpec { limits, ..PluginSpec::new("echo".parse().unwrap(), Source::Bundled(guest)) };
     let plugin = tokio.block_on(runtime.load(spec)).unwrap();
     let tool = plugin.tools().remove(0);
     // 256 bytes in and out.

@@ -8,7 +8,7 @@ use tracing::Instrument;
 
 use crate::config::AgentName;
 use crate::provider::ToolSpec;
-use crate::runtime::{Tool, ToolCall, Toolbox};
+use crate::runtime::{CallConditions, Tool, ToolCall, Toolbox};
 use crate::store::{SessionKey, Timestamp, ToolContent, ToolResult, ToolUse, TurnId};
 
 /// The most text of one result that a model is given, in bytes; the rest is cut and said to be.
@@ -82,10 +82,12 @@ impl AgentTools {
             };
             let call = ToolCall {
                 agent: caller.agent.as_str(),
-                session: caller.session.as_str(),
+                session: &caller.session,
                 call: &caller.call,
                 now: caller.now,
                 arguments: &arguments,
+                progress: None,
+                conditions: CallConditions::Live,
             };
             match tool.call(call).await {
                 Ok(content) => ToolResult { tool_use_id: id, content: bounded(content), is_error: false },

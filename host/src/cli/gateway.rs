@@ -15,6 +15,7 @@ use crate::home::Home;
 use crate::net::Client;
 use crate::provider::scripted::{PACE, ScriptedModel};
 use crate::provider::{Jitter, Providers};
+use crate::runtime::Services;
 use crate::secrets;
 use crate::store::{DynStore, MemoryLimits, MemoryStore, Timestamp};
 
@@ -36,8 +37,9 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     let token = secrets::load("gateway", &config.gateway.token_env, &home)?;
     let client = Client::new(&config.net).map_err(CliError::failed)?;
     let providers = providers(&config, &client, &home)?;
-    let tools = plugins::load(&config).await?;
     let store = store(&config);
+    let services = Services { store: Arc::clone(&store), client: Some(client.clone()) };
+    let tools = plugins::load(&config, services).await?;
     let dispatcher = Dispatcher::new(Parts {
         config: &config,
         store,

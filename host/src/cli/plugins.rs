@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tracing::info;
 
 use super::CliError;
 use crate::config::{Config, PluginName};
 use crate::gateway::PluginDirectory;
-use crate::runtime::{Plugin, PluginSpec, Runtime, Source, Toolbox, Trust};
+use crate::runtime::{Linkage, Plugin, PluginSpec, Runtime, Services, Source, Toolbox};
 
 /// Loads every plugin of the config. One that cannot be loaded keeps the gateway from starting.
-pub(super) async fn load(config: &Config) -> Result<Toolbox, CliError> {
-    let runtime = runtime(config)?;
+pub(super) async fn load(config: &Config, services: Services) -> Result<Toolbox, CliError> {
+    let runtime = runtime(config, services)?;
     let mut plugins = Vec::with_capacity(config.plugins.len());
     for plugin in &config.plugins {
         let spec = PluginSpec::from_config(plugin).map_err(usage)?;
@@ -25,21 +25,18 @@ pub(super) async fn load(config: &Config) -> Result<Toolbox, CliError> {
     Toolbox::new(plugins).map_err(usage)
 }
 
-/// Loads one component file, with the limits that the config gives to plugins.
+/// Loads one component file to look at it, with the limits that the config gives to plugins.
 pub(super) async fn load_file(path: &Path, config: &Config) -> Result<Arc<Plugin>, CliError> {
     let spec = PluginSpec {
-        name: name_of(path),
-        source: Source::File(path.to_owned()),
-        sha256: None,
-        settings: Map::new(),
         limits: config.limits.plugin,
-        hints: Trust::Unproven,
+        linkage: Linkage::Refusing,
+        ..PluginSpec::new(name_of(path), Source::File(path.to_owned()))
     };
-    runtime(config)?.load(spec).await.map_err(CliError::failed)
+    runtime(config, Services::detached())?.load(spec).await.map_err(CliError::failed)
 }
 
-fn runtime(config: &Config) -> Result<Runtime, CliError> {
-    Runtime::new(&config.limits).map_err(CliError::failed)
+fn runtime(config: &Config, services: Services) -> Result<Runtime, CliError> {
+    Runtime::new(&config.limits, services).map_err(CliError::failed)
 }
 
 fn usage(error: crate::runtime::LoadError) -> CliError {

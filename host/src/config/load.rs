@@ -29,7 +29,7 @@ pub enum LoadError {
         /// The file.
         path: String,
         /// What names it.
-        origin: Origin,
+        origin: FileOrigin,
         /// What the system says.
         #[source]
         source: io::Error,
@@ -47,7 +47,7 @@ pub enum LoadError {
 
 /// What names the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum FileOrigin {
     /// `--config`.
     Option,
     /// `EXOCLAW_CONFIG`.
@@ -56,7 +56,7 @@ pub enum Origin {
     Home,
 }
 
-impl std::fmt::Display for Origin {
+impl std::fmt::Display for FileOrigin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Option => "the command line",
@@ -80,9 +80,9 @@ impl Config {
         let home = Home::find(lookup);
         let variable = || lookup("EXOCLAW_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
         let (path, origin) = match (explicit, variable(), home.config_file()) {
-            (Some(path), _, _) => (path, Origin::Option),
-            (None, Some(path), _) => (path, Origin::Variable),
-            (None, None, Some(path)) => (path, Origin::Home),
+            (Some(path), _, _) => (path, FileOrigin::Option),
+            (None, Some(path), _) => (path, FileOrigin::Variable),
+            (None, None, Some(path)) => (path, FileOrigin::Home),
             (None, None, None) => return Ok(Loaded { config: Self::default(), path: None, home }),
         };
         match read(&path) {
@@ -91,7 +91,7 @@ impl Config {
                 Ok(Loaded { config, path: Some(path), home })
             }
             Ok(None) => Err(LoadError::Long { path: path.display().to_string() }),
-            Err(error) if origin == Origin::Home && error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if origin == FileOrigin::Home && error.kind() == io::ErrorKind::NotFound => {
                 Ok(Loaded { config: Self::default(), path: None, home })
             }
             Err(source) => Err(LoadError::Read { path: path.display().to_string(), origin, source }),

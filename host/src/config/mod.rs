@@ -7,8 +7,11 @@
 mod check;
 mod excerpt;
 pub mod filter;
+mod grants;
+mod grants_read;
 mod load;
 mod model;
+mod origin;
 mod parse;
 mod problem;
 mod reader;
@@ -22,10 +25,12 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use load::{LoadError, Loaded, Origin};
+pub use grants::{Access, DirGrant, GrantsConfig, HttpGrant, SecretGrant, SecretPlace, SecretSource};
+pub use load::{FileOrigin, LoadError, Loaded};
 pub use model::{
     AgentConfig, AgentName, BindingConfig, ByteSize, Config, GatewayConfig, LimitsConfig, LogFormat, ModelName,
     NameError, NetConfig, PluginConfig, PluginLimits, PluginName, PluginPath, ProviderConfig, ProviderKind,
     StorageConfig, StorageUrl, TelemetryConfig,
 };
+pub use origin::{Host, HostPattern, Origin, OriginError, OriginPattern, Scheme};
 pub use problem::{ConfigError, ConfigErrors};

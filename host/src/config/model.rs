@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::grants::GrantsConfig;
+
 /// Everything that the owner can decide.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
@@ -137,6 +139,8 @@ pub struct PluginConfig {
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// Its hints (`read-only`, `idempotent`) count even where its grants could write.
     pub trust_hints: bool,
+    /// What it may reach.
+    pub grants: GrantsConfig,
     /// What one call may take.
     pub limits: PluginLimits,
 }
@@ -157,10 +161,24 @@ pub struct PluginLimits {
     pub memory: ByteSize,
     /// Wall time of one call.
     pub time: Duration,
+    /// Time of one call that a processor spends in its code.
+    pub cpu: Duration,
     /// What one call may return, and what it may be given.
     pub result: ByteSize,
+    /// Calls of the host in one call.
+    pub host_calls: u32,
+    /// What one call may log.
+    pub log: ByteSize,
+    /// The body of one of its HTTP requests, and of the response.
+    pub body: ByteSize,
+    /// All that it keeps in its store, over all scopes.
+    pub store: ByteSize,
+    /// One file that it makes.
+    pub file: ByteSize,
     /// Calls at once.
     pub concurrency: usize,
+    /// Calls in a minute.
+    pub rate: u32,
 }
 
 /// `[[bindings]]`: the agent for what matches every part that is given.
@@ -364,6 +382,7 @@ impl Default for Config {
             sha256: None,
             settings: serde_json::Map::new(),
             trust_hints: false,
+            grants: GrantsConfig::default(),
             limits: PluginLimits::default(),
         };
         Self {
@@ -441,7 +460,19 @@ impl ProviderConfig {
 
 impl Default for PluginLimits {
     fn default() -> Self {
-        Self { memory: ByteSize::mib(64), time: Duration::from_secs(5), result: ByteSize::mib(1), concurrency: 32 }
+        Self {
+            memory: ByteSize::mib(64),
+            time: Duration::from_secs(5),
+            cpu: Duration::from_secs(2),
+            result: ByteSize::mib(1),
+            host_calls: 100_000,
+            log: ByteSize::kib(64),
+            body: ByteSize::mib(8),
+            store: ByteSize::mib(16),
+            file: ByteSize::mib(32),
+            concurrency: 32,
+            rate: 6_000,
+        }
     }
 }
 

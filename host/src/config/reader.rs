@@ -176,6 +176,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The items of a list whose items may be tables, each with its place.
+    pub(super) fn items(&mut self, node: &Node<'_>, what: &str, mut read: impl FnMut(&Node<'_>, &mut Self)) {
+        let Some(array) = node.get_ref().as_array() else {
+            return self.problem(value::expected(what, node));
+        };
+        for (index, node) in array.iter().enumerate() {
+            self.below(Segment::Index(index), node, |reader| read(node, reader));
+        }
+    }
+
     /// The tables of `[[name]]`, each with its place.
     pub(super) fn tables(&mut self, node: &Node<'_>, mut read: impl FnMut(&Node<'_>, &mut Self)) {
         let Some(array) = node.get_ref().as_array() else {

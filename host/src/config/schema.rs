@@ -7,7 +7,7 @@ use super::model::{
     TelemetryConfig,
 };
 use super::reader::{Field, field};
-use super::{sections, value};
+use super::{grants_read, sections, value};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -37,6 +37,10 @@ pub(super) fn tables() -> Vec<Table> {
         table("[telemetry]", TELEMETRY),
         table("[[plugins]]", sections::PLUGIN),
         table("[plugins.limits]", PLUGIN_LIMITS),
+        table("[plugins.grants]", grants_read::GRANTS),
+        table("[[plugins.grants.http]]", grants_read::HTTP),
+        table("[plugins.grants.secrets.NAME]", grants_read::SECRET),
+        table("[[plugins.grants.dirs]]", grants_read::DIR),
         table("[[bindings]]", sections::BINDING),
     ]
 }
@@ -138,10 +142,25 @@ pub(super) const PLUGIN_LIMITS: &[Field<PluginLimits>] = &[
         reader.one(&mut to.memory, at, |n| value::size(n, ByteSize::kib(64)..=ByteSize::mib(4096)));
     }),
     field("time", |to, at, reader| reader.one(&mut to.time, at, |n| value::duration(n, HOUR))),
+    field("cpu", |to, at, reader| reader.one(&mut to.cpu, at, |n| value::duration(n, HOUR))),
     field("result", |to, at, reader| {
         reader.one(&mut to.result, at, |n| value::size(n, ByteSize::kib(1)..=ByteSize::mib(64)));
     }),
+    field("host_calls", |to, at, reader| reader.one(&mut to.host_calls, at, |n| value::integer(n, 1..=1_000_000_000))),
+    field("log", |to, at, reader| {
+        reader.one(&mut to.log, at, |n| value::size(n, ByteSize(0)..=ByteSize::mib(16)));
+    }),
+    field("body", |to, at, reader| {
+        reader.one(&mut to.body, at, |n| value::size(n, ByteSize::kib(1)..=ByteSize::mib(1024)));
+    }),
+    field("store", |to, at, reader| {
+        reader.one(&mut to.store, at, |n| value::size(n, ByteSize::kib(1)..=ByteSize::mib(4096)));
+    }),
+    field("file", |to, at, reader| {
+        reader.one(&mut to.file, at, |n| value::size(n, ByteSize::kib(1)..=ByteSize::mib(4096)));
+    }),
     field("concurrency", |to, at, reader| reader.one(&mut to.concurrency, at, |n| value::integer(n, 1..=10_000))),
+    field("rate", |to, at, reader| reader.one(&mut to.rate, at, |n| value::integer(n, 1..=1_000_000_000))),
 ];
 
 const TELEMETRY: &[Field<TelemetryConfig>] = &[

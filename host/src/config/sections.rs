@@ -2,6 +2,7 @@
 
 use toml::de::{DeTable, DeValue};
 
+use super::grants::GrantsConfig;
 use super::model::{
     AgentConfig, AgentName, BindingConfig, Config, PluginConfig, PluginLimits, PluginName, PluginPath, ProviderConfig,
     ProviderKind, is_name,
@@ -9,7 +10,7 @@ use super::model::{
 use super::problem::Problem;
 use super::reader::{Field, Reader, field};
 use super::value::{self, Node, Read};
-use super::{schema, sensitive, suggest};
+use super::{grants_read, schema, sensitive, suggest};
 
 /// `[agent]`.
 pub(super) fn agent(to: &mut Config, at: &Node<'_>, reader: &mut Reader<'_>) {
@@ -75,6 +76,7 @@ pub(super) struct PluginDraft {
     sha256: Option<[u8; 32]>,
     settings: serde_json::Map<String, serde_json::Value>,
     trust_hints: bool,
+    grants: GrantsConfig,
     limits: PluginLimits,
 }
 
@@ -91,6 +93,7 @@ pub(super) const PLUGIN: &[Field<PluginDraft>] = &[
         None => reader.problem(value::expected("a table such as { mode = \"poll\" }", at)),
     }),
     field("trust_hints", |to, at, reader| reader.one(&mut to.trust_hints, at, value::boolean)),
+    field("grants", |to, at, reader| reader.table(at, grants_read::GRANTS, &mut to.grants)),
     field("limits", |to, at, reader| reader.table(at, schema::PLUGIN_LIMITS, &mut to.limits)),
 ];
 
@@ -105,6 +108,7 @@ pub(super) fn plugins(to: &mut Config, at: &Node<'_>, reader: &mut Reader<'_>) {
             sha256: None,
             settings: serde_json::Map::new(),
             trust_hints: false,
+            grants: GrantsConfig::default(),
             limits,
         };
         reader.table(at, PLUGIN, &mut draft);
@@ -115,8 +119,8 @@ pub(super) fn plugins(to: &mut Config, at: &Node<'_>, reader: &mut Reader<'_>) {
                 let span = reader.mark(&reader.path().key("name")).unwrap_or(at.span());
                 reader.problem(Problem::new(span, "an earlier plugin has this name").help("each needs its own"));
             }
-            let PluginDraft { sha256, settings, trust_hints, limits, .. } = draft;
-            to.plugins.push(PluginConfig { name, path, sha256, settings, trust_hints, limits });
+            let PluginDraft { sha256, settings, trust_hints, grants, limits, .. } = draft;
+            to.plugins.push(PluginConfig { name, path, sha256, settings, trust_hints, grants, limits });
         }
     });
 }

@@ -1,7 +1,6 @@
 //! What `bindgen!` makes of `wit/`: the types and calls of both worlds.
 //!
-//! No capability can be granted yet, so `tool-plugin` is bound, not `tool-host`: what is not
-//! bound can't be linked.
+//! Every capability is bound; which of them a plugin is linked to, its grants decide.
 
 #![allow(missing_docs, reason = "generated from the WIT files, whose own docs it carries where they have some")]
 #![allow(unreachable_pub, reason = "generated")]
@@ -9,7 +8,12 @@
 mod tools {
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "tool-plugin",
+        world: "tool-host",
+        imports: {
+            "exoclaw:plugin/store": async,
+            "exoclaw:plugin/memory": async,
+            "exoclaw:plugin/files": async,
+        },
         exports: { default: async },
         additional_derives: [PartialEq],
     });
@@ -32,9 +36,9 @@ mod channels {
 pub(super) use channels::ChannelPluginPre;
 /// The interface `channel`.
 pub use channels::exports::exoclaw::plugin::channel;
-pub(super) use tools::ToolPluginPre;
-pub(super) use tools::exoclaw::plugin::logging;
+pub(super) use tools::ToolHostPre;
 /// The interface `types`.
 pub use tools::exoclaw::plugin::types;
+pub(super) use tools::exoclaw::plugin::{files, logging, memory, progress, store};
 /// The interface `tool`.
 pub use tools::exports::exoclaw::plugin::tool;

@@ -8,8 +8,8 @@ use crate::store::Timestamp;
 
 use super::bindings::{ChannelPluginPre, channel};
 use super::error::{CallError, LoadProblem};
-use super::invoke::Invoker;
-use super::load::{TIMELESS, check_settings};
+use super::invoke::{Invocation, Invoker};
+use super::load::check_settings;
 use super::plugin::{Plugin, Side};
 use super::schema::Schema;
 use super::state::{Conditions, State};
@@ -32,7 +32,7 @@ impl ChannelSide {
         let pre = ChannelPluginPre::new(pre).map_err(|error| LoadProblem::Contract(format!("{error:#}")))?;
         let failed = |function| move |error| LoadProblem::Call { function, error };
         let description = invoker
-            .run("describe", "", TIMELESS, async |store| {
+            .run(Invocation::at_load("describe"), async |store| {
                 let plugin = pre.instantiate_async(&mut *store).await?;
                 plugin.exoclaw_plugin_channel().call_describe(store).await
             })
@@ -40,7 +40,7 @@ impl ChannelSide {
             .map_err(failed("describe"))?;
         let settings_schema = check_settings(&description.settings_schema, settings)?;
         let setup = invoker
-            .run("configure", "", TIMELESS, async |store| {
+            .run(Invocation::at_load("configure"), async |store| {
                 let plugin = pre.instantiate_async(&mut *store).await?;
                 plugin.exoclaw_plugin_channel().call_configure(store, settings).await
             })
@@ -48,6 +48,12 @@ impl ChannelSide {
             .and_then(|result| result.map_err(plugin_error))
             .map_err(failed("configure"))?;
         Ok(Self { pre, settings_schema, platform: description.platform, setup })
+    }
+}
+
+impl ChannelSide {
+    pub(super) fn setup(&self) -> &channel::Setup {
+        &self.setup
     }
 }
 
@@ -109,8 +115,8 @@ impl ChannelPlugin {
         state: &[u8],
         event: &channel::Event,
     ) -> Result<channel::Incoming, CallError> {
-        let (context, conditions) = self.told(call);
-        let run = self.plugin.invoker.run("parse-incoming", call.id, conditions, async |store| {
+        let (context, invocation) = self.told("parse-incoming", call);
+        let run = self.plugin.invoker.run(invocation, async |store| {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_channel().call_parse_incoming(store, &context, state, event).await
         });
@@ -128,8 +134,8 @@ impl ChannelPlugin {
         outgoing: &channel::Outgoing,
         progress: &[u8],
     ) -> Result<channel::Step, CallError> {
-        let (context, conditions) = self.told(call);
-        let run = self.plugin.invoker.run("format-outgoing", call.id, conditions, async |store| {
+        let (context, invocation) = self.told("format-outgoing", call);
+        let run = self.plugin.invoker.run(invocation, async |store| {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_channel().call_format_outgoing(store, &context, state, outgoing, progress).await
         });
@@ -148,8 +154,8 @@ impl ChannelPlugin {
         progress: &[u8],
         outcome: &channel::Outcome,
     ) -> Result<channel::Step, CallError> {
-        let (context, conditions) = self.told(call);
-        let run = self.plugin.invoker.run("parse-delivery", call.id, conditions, async |store| {
+        let (context, invocation) = self.told("parse-delivery", call);
+        let run = self.plugin.invoker.run(invocation, async |store| {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             let channel = plugin.exoclaw_plugin_channel();
             channel.call_parse_delivery(store, &context, state, outgoing, progress, outcome).await
@@ -168,15 +174,15 @@ impl ChannelPlugin {
         handle: &[u8],
         previous: Option<&channel::Response>,
     ) -> Result<channel::Fetch, CallError> {
-        let (context, conditions) = self.told(call);
-        let run = self.plugin.invoker.run("fetch-attachment", call.id, conditions, async |store| {
+        let (context, invocation) = self.told("fetch-attachment", call);
+        let run = self.plugin.invoker.run(invocation, async |store| {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_channel().call_fetch_attachment(store, &context, state, handle, previous).await
         });
         run.await?.map_err(plugin_error)
     }
 
-    fn told(&self, call: ChannelCall<'_>) -> (channel::Context, Conditions) {
+    fn told<'a>(&self, function: &'static str, call: ChannelCall<'a>) -> (channel::Context, Invocation<'a>) {
         let context = channel::Context {
             settings: self.plugin.settings.clone(),
             webhook_url: call.webhook_url.map(str::to_owned),
@@ -184,7 +190,8 @@ impl ChannelPlugin {
             random: call.random,
             attempt: call.attempt,
         };
-        (context, Conditions::Standing { now: call.now, seed: call.random })
+        let conditions = Conditions::Standing { now: call.now, seed: call.random };
+        (context, Invocation { function, call: call.id, conditions, caller: None })
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::{ByteSize, PluginName};
 
+use super::imports::Ungranted;
 use super::schema::{SchemaError, Violations};
 
 /// Why there is no runtime.
@@ -74,7 +75,7 @@ pub enum LoadProblem {
     Compile(String),
     /// It asks for more than it was granted.
     #[error("it imports what it was not granted: {0}")]
-    Imports(String),
+    Imports(Ungranted),
     /// It is no plugin.
     #[error(
         "it exports {found}; a plugin exports either `exoclaw:plugin/tool@0.1.0` or `exoclaw:plugin/channel@0.1.0`"

@@ -174,11 +174,19 @@ impl insecure_seed::Host for State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::ByteSize;
+    use crate::runtime::grants::{Reach, Secrets, Services};
     use crate::store::Timestamp;
 
     fn standing(seed: u64) -> State {
-        State::new(ByteSize::mib(1), Conditions::Standing { now: Timestamp(1_700_000_000_123), seed })
+        let reach = Reach {
+            plugin: crate::config::PluginName::unnamed(),
+            grants: crate::config::GrantsConfig::default(),
+            secrets: Secrets::default(),
+            limits: crate::config::PluginLimits::default(),
+            services: Services::detached(),
+        };
+        let conditions = Conditions::Standing { now: Timestamp(1_700_000_000_123), seed };
+        State::new(std::sync::Arc::new(reach), None, conditions)
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -14,11 +14,13 @@ use wasmtime::{CallHook, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline}
 use wasmtime_wasi::I32Exit;
 
 use crate::config::{ByteSize, PluginLimits, PluginName};
+use crate::store::Timestamp;
 
 use super::engine::Machine;
 use super::error::{CallError, TrapClass};
+use super::grants::Reach;
 use super::output::cut;
-use super::state::{Conditions, State};
+use super::state::{Caller, Conditions, State};
 
 /// The most calls of the host in one invocation. Wasmtime has no limit of its own, and the work of
 /// each is the host's.
@@ -33,11 +35,43 @@ const RESULT_OVERHEAD: usize = 64 << 10;
 /// The longest part of an error's text from a guest or from Wasmtime, in bytes.
 pub(super) const MAX_MESSAGE: usize = 4 << 10;
 
+/// One call, as it begins.
+pub(super) struct Invocation<'a> {
+    /// The function, for logs.
+    pub(super) function: &'static str,
+    /// The caller's id of the call, for logs.
+    pub(super) call: &'a str,
+    pub(super) conditions: Conditions,
+    pub(super) caller: Option<Caller>,
+}
+
+impl Invocation<'_> {
+    /// What a plugin is asked at load is pure, so it is asked outside of time, by nobody.
+    pub(super) fn at_load(function: &'static str) -> Self {
+        let conditions = Conditions::Standing { now: Timestamp(0), seed: 0 };
+        Self { function, call: "", conditions, caller: None }
+    }
+}
+
+/// What a call took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CallStats {
+    /// From when it had a slot to its end.
+    pub wall: Duration,
+    /// In the plugin's code.
+    pub cpu: Duration,
+    /// All its memories and tables at their largest, in bytes.
+    pub peak_memory: usize,
+    /// Times that it called the host.
+    pub host_calls: u32,
+    /// Bytes that it sent and received by HTTP.
+    pub egress: u64,
+}
+
 /// What runs a plugin's calls.
 pub(super) struct Invoker {
     machine: Arc<Machine>,
-    plugin: PluginName,
-    limits: PluginLimits,
+    reach: Arc<Reach>,
     /// Slots of the machine that one call takes.
     weight: u32,
     /// Calls of this plugin at once.
@@ -47,17 +81,21 @@ pub(super) struct Invoker {
 }
 
 impl Invoker {
-    pub(super) fn new(machine: Arc<Machine>, plugin: PluginName, limits: PluginLimits, weight: u32) -> Self {
-        let own = Semaphore::new(limits.concurrency.clamp(1, Semaphore::MAX_PERMITS));
-        Self { machine, plugin, limits, weight, own, calls: AtomicU64::new(0), failures: AtomicU64::new(0) }
+    pub(super) fn new(machine: Arc<Machine>, reach: Arc<Reach>, weight: u32) -> Self {
+        let own = Semaphore::new(reach.limits.concurrency.clamp(1, Semaphore::MAX_PERMITS));
+        Self { machine, reach, weight, own, calls: AtomicU64::new(0), failures: AtomicU64::new(0) }
     }
 
     pub(super) fn plugin(&self) -> &PluginName {
-        &self.plugin
+        &self.reach.plugin
     }
 
     pub(super) fn limits(&self) -> &PluginLimits {
-        &self.limits
+        &self.reach.limits
+    }
+
+    pub(super) fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// Calls so far, and those of them that ended without an answer of the plugin's.
@@ -65,19 +103,27 @@ impl Invoker {
         (self.calls.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
     }
 
-    /// Runs `work` in a store of its own: `function` names it in logs, `call` is the caller's id.
+    /// Runs `work` in a store of its own.
     ///
     /// It waits for a slot for as long as a call may take, and then runs for as long.
     pub(super) async fn run<R>(
         &self,
-        function: &'static str,
-        call: &str,
-        conditions: Conditions,
+        invocation: Invocation<'_>,
         work: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
+        self.measured(invocation, work).await.0
+    }
+
+    /// The same, with what it took.
+    pub(super) async fn measured<R>(
+        &self,
+        invocation: Invocation<'_>,
+        work: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
+    ) -> (Result<R, CallError>, CallStats) {
+        let Invocation { function, call, conditions, caller } = invocation;
         let span = tracing::info_span!(
             "invoke",
-            plugin = %self.plugin,
+            plugin = %self.reach.plugin,
             function,
             call,
             outcome = field::Empty,
@@ -85,22 +131,23 @@ impl Invoker {
             peak_bytes = field::Empty,
         );
         let record = Record { invoker: self, span: span.clone(), started: Instant::now(), outcome: "dropped" };
-        self.recorded(record, conditions, work).instrument(span).await
+        self.recorded(record, conditions, caller, work).instrument(span).await
     }
 
     async fn recorded<R>(
         &self,
         mut record: Record<'_>,
         conditions: Conditions,
+        caller: Option<Caller>,
         work: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
-    ) -> Result<R, CallError> {
-        let limit = self.limits.time;
-        let Ok(slot) = timeout(limit, self.slot()).await else {
+    ) -> (Result<R, CallError>, CallStats) {
+        let limit = self.reach.limits.time;
+        let Ok(Ok(slot)) = timeout(limit, self.slot()).await else {
             record.outcome = "busy";
-            return Err(CallError::Busy);
+            return (Err(CallError::Busy), CallStats::default());
         };
-        let slot = slot?;
-        let mut store = self.store(conditions);
+        let started = Instant::now();
+        let mut store = self.store(conditions, caller);
         let result = match timeout(limit, work(&mut store)).await {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => Err(self.classify(&error, store.data())),
@@ -108,10 +155,17 @@ impl Invoker {
         };
         record.outcome = result.as_ref().map_or_else(outcome, |_| "ok");
         record.span.record("peak_bytes", store.data().meter.peak());
+        let stats = CallStats {
+            wall: started.elapsed(),
+            cpu: Duration::ZERO,
+            peak_memory: store.data().meter.peak(),
+            host_calls: store.data().host_calls,
+            egress: 0,
+        };
         drop(store);
         // The instance is gone before its slot is free.
         drop(slot);
-        result
+        (result, stats)
     }
 
     async fn slot(&self) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), CallError> {
@@ -121,14 +175,14 @@ impl Invoker {
         Ok((own, machine))
     }
 
-    fn store(&self, conditions: Conditions) -> Store<State> {
-        let mut store = Store::new(&self.machine.engine, State::new(self.limits.memory, conditions));
+    fn store(&self, conditions: Conditions, caller: Option<Caller>) -> Store<State> {
+        let mut store = Store::new(&self.machine.engine, State::new(self.reach.clone(), caller, conditions));
         store.limiter(|state| &mut state.meter);
         // Not `epoch_deadline_async_yield_and_update`, whose yield wakes the task at once: workers that
         // always have such a task at hand look for I/O only every 61 polls of 10 ms.
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
         store.set_epoch_deadline(1);
-        store.set_hostcall_fuel(self.limits.result.bytes().saturating_add(RESULT_OVERHEAD));
+        store.set_hostcall_fuel(self.reach.limits.result.bytes().saturating_add(RESULT_OVERHEAD));
         store.set_max_component_handles(MAX_HANDLES);
         store.call_hook(|mut context, hook| {
             if let CallHook::CallingHost = hook {
@@ -145,7 +199,7 @@ impl Invoker {
 
     fn classify(&self, error: &wasmtime::Error, state: &State) -> CallError {
         if state.meter.refused() {
-            CallError::Memory(self.limits.memory)
+            CallError::Memory(self.reach.limits.memory)
         } else if error.is::<TooManyHostCalls>() {
             CallError::HostCalls(MAX_HOST_CALLS)
         } else if let Some(I32Exit(status)) = error.downcast_ref() {
@@ -154,7 +208,7 @@ impl Invoker {
             tracing::debug!(error = format!("{error:#}"), "the guest trapped");
             CallError::Trap(TrapClass::from(*trap))
         } else if is_fuel_exhausted(error) {
-            CallError::ResultTooLarge(self.limits.result)
+            CallError::ResultTooLarge(self.reach.limits.result)
         } else if error.is::<PoolConcurrencyLimitError>() {
             // The slots are there to make this impossible.
             tracing::error!(error = format!("{error:#}"), "the pool is smaller than its slots");
@@ -166,7 +220,7 @@ impl Invoker {
 
     /// An error for a result of so many bytes, if that is too many.
     pub(super) fn check_size(&self, bytes: usize) -> Result<(), CallError> {
-        let limit: ByteSize = self.limits.result;
+        let limit: ByteSize = self.reach.limits.result;
         if bytes > limit.bytes() { Err(CallError::ResultTooLarge(limit)) } else { Ok(()) }
     }
 }

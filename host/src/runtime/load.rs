@@ -12,28 +12,25 @@ use tokio::sync::Semaphore;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Engine, Precompiled};
 
-use crate::config::{LimitsConfig, PluginConfig, PluginLimits, PluginName, PluginPath};
-use crate::store::Timestamp;
-
+use super::capability;
 use super::channel::ChannelSide;
 use super::engine::{self, Allocation, Machine};
 use super::error::{LoadError, LoadProblem, RuntimeError};
-use super::imports::{self, Import};
+use super::grants::{Reach, Secrets, Services};
+use super::imports::{self, Import, Linkage};
 use super::inert;
 use super::invoke::Invoker;
 use super::plugin::{Plugin, Side, hex};
 use super::schema::Schema;
-use super::state::{Conditions, State};
+use super::state::State;
 use super::tool::{Belief, ToolSide};
+use crate::config::{GrantsConfig, LimitsConfig, PluginConfig, PluginLimits, PluginName, PluginPath};
 
 /// The largest component, in bytes. Python's have 20 to 40 MB.
 pub(super) const MAX_COMPONENT: u64 = 128 << 20;
 
 /// The most tools of one plugin: every one costs tokens in every call of a model.
 pub(super) const MAX_TOOLS: usize = 64;
-
-/// What a plugin is asked at load is pure, so it is asked outside of time.
-pub(super) const TIMELESS: Conditions = Conditions::Standing { now: Timestamp(0), seed: 0 };
 
 /// What to load, as the owner wants it.
 #[derive(Debug, Clone)]
@@ -48,6 +45,12 @@ pub struct PluginSpec {
     pub settings: Map<String, Value>,
     /// What one call may take.
     pub limits: PluginLimits,
+    /// What it may reach.
+    pub grants: GrantsConfig,
+    /// The secrets of its grants, as far as there are any.
+    pub secrets: Secrets,
+    /// Whether it is loaded to run, or to be looked at.
+    pub linkage: Linkage,
     /// Whose word on what its tools do counts.
     pub hints: Trust,
 }
@@ -73,7 +76,23 @@ pub enum Trust {
 }
 
 impl PluginSpec {
-    /// What a table of `[[plugins]]` asks for.
+    /// A plugin with the usual limits and no grants.
+    #[must_use]
+    pub fn new(name: PluginName, source: Source) -> Self {
+        Self {
+            name,
+            source,
+            sha256: None,
+            settings: Map::new(),
+            limits: PluginLimits::default(),
+            grants: GrantsConfig::default(),
+            secrets: Secrets::default(),
+            linkage: Linkage::Granted,
+            hints: Trust::Unproven,
+        }
+    }
+
+    /// What a table of `[[plugins]]` asks for, but for its secrets, which are still to be found.
     ///
     /// # Errors
     /// It names a bundled plugin that there is not.
@@ -91,6 +110,9 @@ impl PluginSpec {
             sha256: config.sha256,
             settings: config.settings.clone(),
             limits: config.limits,
+            grants: config.grants.clone(),
+            secrets: Secrets::default(),
+            linkage: Linkage::Granted,
             hints: if config.trust_hints { Trust::Owner } else { Trust::Unproven },
         })
     }
@@ -105,6 +127,7 @@ fn bundled() -> String {
 pub struct Runtime {
     machine: Arc<Machine>,
     linker: Arc<Linker<State>>,
+    services: Services,
     /// One compilation at a time: each may take every core and hundreds of megabytes.
     compiling: Arc<Semaphore>,
 }
@@ -114,14 +137,15 @@ impl Runtime {
     ///
     /// # Errors
     /// Wasmtime or the system refuses.
-    pub fn new(limits: &LimitsConfig) -> Result<Self, RuntimeError> {
-        Self::on(Machine::new(limits.turns)?)
+    pub fn new(limits: &LimitsConfig, services: Services) -> Result<Self, RuntimeError> {
+        Self::on(Machine::new(limits.turns)?, services)
     }
 
-    pub(super) fn on(machine: Machine) -> Result<Self, RuntimeError> {
+    pub(super) fn on(machine: Machine, services: Services) -> Result<Self, RuntimeError> {
         let mut linker = Linker::new(&machine.engine);
         inert::link(&mut linker).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
-        Ok(Self { machine: Arc::new(machine), linker: Arc::new(linker), compiling: Arc::new(Semaphore::new(1)) })
+        let compiling = Arc::new(Semaphore::new(1));
+        Ok(Self { machine: Arc::new(machine), linker: Arc::new(linker), services, compiling })
     }
 
     /// Where instances come from.
@@ -150,8 +174,15 @@ impl Runtime {
     }
 
     async fn load_spec(&self, spec: PluginSpec) -> Result<Plugin, LoadProblem> {
-        let compiled = self.compile(spec.source, spec.sha256).await?;
-        let invoker = Invoker::new(self.machine.clone(), spec.name, spec.limits, compiled.weight);
+        let compiled = self.compile(spec.source, spec.sha256, spec.grants.clone(), spec.linkage).await?;
+        let reach = Reach {
+            plugin: spec.name,
+            grants: spec.grants,
+            secrets: spec.secrets,
+            limits: spec.limits,
+            services: self.services.clone(),
+        };
+        let invoker = Invoker::new(self.machine.clone(), Arc::new(reach), compiled.weight);
         let settings = Value::Object(spec.settings).to_string();
         let side = match compiled.kind {
             Kind::Tool => {
@@ -173,13 +204,19 @@ impl Runtime {
         })
     }
 
-    async fn compile(&self, source: Source, pinned: Option<[u8; 32]>) -> Result<Compiled, LoadProblem> {
+    async fn compile(
+        &self,
+        source: Source,
+        pinned: Option<[u8; 32]>,
+        grants: GrantsConfig,
+        linkage: Linkage,
+    ) -> Result<Compiled, LoadProblem> {
         // Goes with the work: giving up on a load must not start a second compilation beside it.
         let turn = self.compiling.clone().acquire_owned().await;
         let (machine, linker) = (self.machine.clone(), self.linker.clone());
         let work = move || {
             let _turn = turn;
-            Compiled::new(&machine, &linker, source, pinned)
+            Compiled::new(&machine, &linker, source, pinned, &grants, linkage)
         };
         tokio::task::spawn_blocking(work)
             .await
@@ -210,6 +247,8 @@ impl Compiled {
         linker: &Linker<State>,
         source: Source,
         pinned: Option<[u8; 32]>,
+        grants: &GrantsConfig,
+        linkage: Linkage,
     ) -> Result<Self, LoadProblem> {
         let (source, bytes) = read(source)?;
         let sha256: [u8; 32] = Sha256::digest(&bytes).into();
@@ -220,7 +259,7 @@ impl Compiled {
         let engine = &machine.engine;
         let component =
             Component::from_binary(engine, &bytes).map_err(|error| LoadProblem::Compile(format!("{error:#}")))?;
-        let imports = imports::check(engine, &component).map_err(LoadProblem::Imports)?;
+        let imports = imports::check(engine, &component, grants, linkage).map_err(LoadProblem::Imports)?;
         let exports = imports::exports(engine, &component);
         let kind = kind(&exports)?;
         let weight = match component.resources_required() {
@@ -228,6 +267,9 @@ impl Compiled {
                 .ok_or(LoadProblem::Resources { memories: required.num_memories, tables: required.num_tables })?,
             None => 1,
         };
+        let provisions: Vec<_> = imports.iter().map(|import| import.provision).collect();
+        let mut linker = linker.clone();
+        capability::link(&mut linker, &provisions).map_err(|error| LoadProblem::Contract(format!("{error:#}")))?;
         let pre = linker.instantiate_pre(&component).map_err(|error| LoadProblem::Contract(format!("{error:#}")))?;
         Ok(Self { kind, pre, weight, source, size: bytes.len(), sha256, imports, exports })
     }

@@ -13,9 +13,12 @@
 //! something other than what happened.
 
 pub mod bindings;
+mod capability;
 mod channel;
+mod egress;
 mod engine;
 mod error;
+mod grants;
 mod imports;
 mod inert;
 mod invoke;
@@ -30,10 +33,14 @@ mod ticker;
 mod tool;
 mod toolbox;
 
+pub use capability::{Progress, ProgressReport};
 pub use channel::{ChannelCall, ChannelPlugin};
 pub use engine::Allocation;
 pub use error::{CallError, LoadError, LoadProblem, PluginError, RuntimeError, TrapClass};
+pub use grants::{Secrets, Services};
+pub use imports::{Capability, Linkage, Ungranted};
+pub use invoke::CallStats;
 pub use load::{PluginSpec, Runtime, Source, Trust};
 pub use plugin::{ImportInfo, LimitsInfo, Plugin, PluginInfo, PluginKind};
-pub use tool::{HintsInfo, Tool, ToolCall, ToolInfo};
+pub use tool::{CallConditions, HintsInfo, Tool, ToolCall, ToolInfo};
 pub use toolbox::Toolbox;

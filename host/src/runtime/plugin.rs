@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::config::PluginName;
 
 use super::channel::{ChannelPlugin, ChannelSide};
-use super::imports::{Import, Provision};
+use super::imports::{self, Import, Provision};
 use super::invoke::Invoker;
 use super::tool::{Tool, ToolInfo, ToolSide};
 
@@ -72,9 +72,15 @@ impl Plugin {
     /// Everything about it, as of now.
     #[must_use]
     pub fn info(&self) -> PluginInfo {
-        let (settings_schema, tools) = match &self.side {
-            Side::Tool(side) => (&side.settings_schema, side.tools.iter().map(|tool| tool.info()).collect()),
-            Side::Channel(side) => (&side.settings_schema, Vec::new()),
+        let (settings_schema, tools, hosts, secrets) = match &self.side {
+            Side::Tool(side) => {
+                let tools = side.tools.iter().map(|tool| tool.info()).collect();
+                (&side.settings_schema, tools, side.hosts.clone(), side.secrets.clone())
+            }
+            Side::Channel(side) => {
+                let setup = side.setup();
+                (&side.settings_schema, Vec::new(), setup.origins.clone(), setup.secrets.clone())
+            }
         };
         let (calls, failures) = self.invoker.counts();
         let limits = self.invoker.limits();
@@ -85,6 +91,9 @@ impl Plugin {
             size: self.size,
             sha256: hex(&self.sha256),
             imports: self.imports.iter().map(ImportInfo::of).collect(),
+            hosts,
+            secrets,
+            lacks: self.lacks(),
             exports: self.exports.clone(),
             tools,
             settings_schema: settings_schema.text().clone(),
@@ -97,6 +106,26 @@ impl Plugin {
             calls,
             failures,
         }
+    }
+}
+
+impl Plugin {
+    fn lacks(&self) -> Vec<LackInfo> {
+        let hosts = match &self.side {
+            Side::Tool(side) => side.hosts.as_slice(),
+            Side::Channel(_) => &[],
+        };
+        let lacking = imports::lacking(&self.imports, &self.invoker.reach().grants);
+        lacking
+            .into_iter()
+            .map(|capability| LackInfo { what: capability.what(), line: capability.line(hosts) })
+            .collect()
+    }
+
+    /// Whether the same call may find another world: it reaches something that changes.
+    #[must_use]
+    pub fn varies(&self) -> bool {
+        self.imports.iter().any(|import| import.provision.varies())
     }
 }
 
@@ -119,8 +148,14 @@ pub struct PluginInfo {
     pub size: usize,
     /// Of the component, in hexadecimal.
     pub sha256: String,
-    /// What it imports, every one of them met.
+    /// What it imports, and how each import is met.
     pub imports: Vec<ImportInfo>,
+    /// Hosts that it says it needs.
+    pub hosts: Vec<String>,
+    /// Secrets that it says it needs.
+    pub secrets: Vec<String>,
+    /// What it would have to be granted before it runs. Empty where it was loaded to run.
+    pub lacks: Vec<LackInfo>,
     /// What it exports.
     pub exports: Vec<String>,
     /// Its tools; empty for a channel.
@@ -135,6 +170,15 @@ pub struct PluginInfo {
     pub failures: u64,
 }
 
+/// A capability that is imported and not granted.
+#[derive(Debug, Clone, Serialize)]
+pub struct LackInfo {
+    /// In a few words.
+    pub what: &'static str,
+    /// The line under `[plugins.grants]` that grants it.
+    pub line: String,
+}
+
 /// An import.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImportInfo {
@@ -142,11 +186,13 @@ pub struct ImportInfo {
     pub name: String,
     /// It is linked, since standard libraries ask for it, and reaches nothing.
     pub inert: bool,
+    /// In plain words, what the plugin can do with it.
+    pub means: &'static str,
 }
 
 impl ImportInfo {
     fn of(import: &Import) -> Self {
-        Self { name: import.name.clone(), inert: import.provision == Provision::Inert }
+        Self { name: import.name.clone(), inert: import.provision == Provision::Inert, means: import.provision.means() }
     }
 }
 

@@ -1,14 +1,17 @@
 //! What one call's store holds: its world, and what it has used of its limits.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::config::ByteSize;
-use crate::store::Timestamp;
+use crate::store::{SessionKey, Timestamp};
 
 use super::bindings::logging;
+use super::capability::Progress;
+use super::egress::Http;
+use super::grants::Reach;
 use super::meter::Meter;
 use super::output::{Lines, Output};
 
@@ -30,8 +33,25 @@ pub(super) enum Conditions {
     },
 }
 
+/// On whose behalf a plugin is called.
+#[derive(Clone)]
+pub(super) struct Caller {
+    /// The agent.
+    pub(super) agent: String,
+    /// The session.
+    pub(super) session: SessionKey,
+    /// Who is shown how far the call is.
+    pub(super) progress: Option<Arc<dyn Progress>>,
+}
+
 /// A store's data.
 pub(super) struct State {
+    /// What the plugin may reach.
+    pub(super) reach: Arc<Reach>,
+    /// Absent where the host asks on its own account: what the plugin is, what it defines.
+    pub(super) caller: Option<Caller>,
+    /// Made when a guest first asks for it.
+    pub(super) http: Option<Box<Http>>,
     pub(super) conditions: Conditions,
     pub(super) started: Instant,
     pub(super) meter: Meter,
@@ -44,13 +64,16 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(memory: ByteSize, conditions: Conditions) -> Self {
+    pub(super) fn new(reach: Arc<Reach>, caller: Option<Caller>, conditions: Conditions) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
         Self {
             conditions,
             started: Instant::now(),
-            meter: Meter::new(memory),
+            meter: Meter::new(reach.limits.memory),
+            reach,
+            caller,
+            http: None,
             host_calls: 0,
             table,
             log: Lines::of("log"),

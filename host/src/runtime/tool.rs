@@ -8,24 +8,29 @@ use data_encoding::BASE64;
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
+use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
 use crate::config::{ByteSize, PluginName};
-use crate::store::{Timestamp, ToolContent};
+use crate::store::{SessionKey, Timestamp, ToolContent};
 
-use super::bindings::{ToolPluginPre, tool, types};
+use super::bindings::{ToolHostPre, tool, types};
+use super::capability::Progress;
 use super::error::{CallError, LoadProblem, PluginError};
-use super::invoke::{Invoker, MAX_MESSAGE};
-use super::load::{MAX_TOOLS, TIMELESS, check_settings};
+use super::invoke::{CallStats, Invocation, Invoker, MAX_MESSAGE};
+use super::load::{MAX_TOOLS, check_settings};
 use super::output::cut;
 use super::plugin::{Plugin, Side};
 use super::schema::{MAX_ARGUMENTS, Schema};
-use super::state::{Conditions, State};
+use super::state::{Caller, Conditions, State};
 
 /// The longest title of a tool, in bytes.
 const MAX_TITLE: usize = 256;
 /// The longest description of a tool, in bytes: a model reads it in every call.
 const MAX_DESCRIPTION: usize = 8 << 10;
+
+/// Hosts and secrets of a description that are shown.
+const MAX_NAMED: usize = 64;
 
 /// Whether the host acts on a plugin's hints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +43,11 @@ pub(super) enum Belief {
 
 /// A plugin's tools, checked.
 pub(super) struct ToolSide {
-    pub(super) pre: Arc<ToolPluginPre<State>>,
+    pub(super) pre: Arc<ToolHostPre<State>>,
     pub(super) settings_schema: Schema,
+    /// Hosts and secrets that it says it needs.
+    pub(super) hosts: Vec<String>,
+    pub(super) secrets: Vec<String>,
     pub(super) tools: Vec<Arc<Definition>>,
 }
 
@@ -61,10 +69,10 @@ impl ToolSide {
         settings: &String,
         belief: Belief,
     ) -> Result<Self, LoadProblem> {
-        let pre = ToolPluginPre::new(pre).map_err(|error| LoadProblem::Contract(format!("{error:#}")))?;
+        let pre = ToolHostPre::new(pre).map_err(|error| LoadProblem::Contract(format!("{error:#}")))?;
         let failed = |function| move |error| LoadProblem::Call { function, error };
         let description = invoker
-            .run("describe", "", TIMELESS, async |store| {
+            .run(Invocation::at_load("describe"), async |store| {
                 let plugin = pre.instantiate_async(&mut *store).await?;
                 plugin.exoclaw_plugin_tool().call_describe(store).await
             })
@@ -72,7 +80,7 @@ impl ToolSide {
             .map_err(failed("describe"))?;
         let settings_schema = check_settings(&description.settings_schema, settings)?;
         let definitions = invoker
-            .run("definitions", "", TIMELESS, async |store| {
+            .run(Invocation::at_load("definitions"), async |store| {
                 let plugin = pre.instantiate_async(&mut *store).await?;
                 plugin.exoclaw_plugin_tool().call_definitions(store, settings).await
             })
@@ -91,7 +99,12 @@ impl ToolSide {
             }
             tools.push(Arc::new(definition));
         }
-        Ok(Self { pre: Arc::new(pre), settings_schema, tools })
+        let tool::Description { hosts, secrets, .. } = description;
+        let named = |mut names: Vec<String>| {
+            names.truncate(MAX_NAMED);
+            names.iter().map(|name| cut(name, MAX_TITLE).escape_debug().to_string()).collect()
+        };
+        Ok(Self { pre: Arc::new(pre), settings_schema, hosts: named(hosts), secrets: named(secrets), tools })
     }
 }
 
@@ -174,25 +187,40 @@ pub struct HintsInfo {
 }
 
 /// What a tool is called with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct ToolCall<'a> {
     /// The agent that calls.
     pub agent: &'a str,
-    /// The session's key.
-    pub session: &'a str,
+    /// The session.
+    pub session: &'a SessionKey,
     /// Stays the same when a call is run again after a crash.
     pub call: &'a str,
     /// The time that the tool is told.
     pub now: Timestamp,
     /// At most [`MAX_ARGUMENTS`] bytes.
     pub arguments: &'a RawValue,
+    /// Who is shown how far the call is.
+    pub progress: Option<&'a Arc<dyn Progress>>,
+    /// Which time and chance it runs under.
+    pub conditions: CallConditions,
+}
+
+/// Which time and chance a tool is called under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CallConditions {
+    /// The machine's.
+    #[default]
+    Live,
+    /// Time stands still at `now`, and chance follows from this seed: the same call gives the same
+    /// answer, unless it reaches something that changes.
+    Fixed(u64),
 }
 
 /// One tool of a loaded plugin. Cheap to clone; keeps the plugin loaded.
 #[derive(Clone)]
 pub struct Tool {
     plugin: Arc<Plugin>,
-    pre: Arc<ToolPluginPre<State>>,
+    pre: Arc<ToolHostPre<State>>,
     definition: Arc<Definition>,
 }
 
@@ -256,29 +284,46 @@ impl Tool {
     /// # Errors
     /// See [`CallError`]; every one of them is for the model to see.
     pub async fn call(&self, call: ToolCall<'_>) -> Result<Vec<ToolContent>, CallError> {
-        let arguments = call.arguments.get();
-        if arguments.len() > MAX_ARGUMENTS {
-            let limit = ByteSize(MAX_ARGUMENTS as u64);
-            return Err(CallError::ArgumentsTooLarge { bytes: arguments.len(), limit });
+        self.measured(call).await.0
+    }
+
+    /// Calls it and says what that took.
+    pub async fn measured(&self, call: ToolCall<'_>) -> (Result<Vec<ToolContent>, CallError>, CallStats) {
+        if let Err(error) = self.check_arguments(call.arguments.get()) {
+            return (Err(error), CallStats::default());
         }
-        self.definition.input.check_text(arguments).map_err(CallError::InvalidArguments)?;
         let context = tool::Context {
             agent: call.agent.to_owned(),
-            session: call.session.to_owned(),
+            session: call.session.as_str().to_owned(),
             call: call.call.to_owned(),
             settings: self.plugin.settings.clone(),
             now: call.now.0,
         };
-        let owned = arguments.to_owned();
-        let contents = self
-            .plugin
-            .invoker
-            .run("call", call.call, Conditions::Live, async |store| {
-                let plugin = self.pre.instantiate_async(&mut *store).await?;
-                plugin.exoclaw_plugin_tool().call_call(store, &context, &self.definition.name, &owned).await
-            })
-            .await?
-            .map_err(plugin_error)?;
+        let arguments = call.arguments.get().to_owned();
+        let conditions = match call.conditions {
+            CallConditions::Live => Conditions::Live,
+            CallConditions::Fixed(seed) => Conditions::Standing { now: call.now, seed },
+        };
+        let caller =
+            Caller { agent: call.agent.to_owned(), session: call.session.clone(), progress: call.progress.cloned() };
+        let invocation = Invocation { function: "call", call: call.call, conditions, caller: Some(caller) };
+        let work = async |store: &mut Store<State>| {
+            let plugin = self.pre.instantiate_async(&mut *store).await?;
+            plugin.exoclaw_plugin_tool().call_call(store, &context, &self.definition.name, &arguments).await
+        };
+        let (answer, stats) = self.plugin.invoker.measured(invocation, work).await;
+        (answer.and_then(|answer| self.checked_answer(answer.map_err(plugin_error)?)), stats)
+    }
+
+    fn check_arguments(&self, arguments: &str) -> Result<(), CallError> {
+        if arguments.len() > MAX_ARGUMENTS {
+            let limit = ByteSize(MAX_ARGUMENTS as u64);
+            return Err(CallError::ArgumentsTooLarge { bytes: arguments.len(), limit });
+        }
+        self.definition.input.check_text(arguments).map_err(CallError::InvalidArguments)
+    }
+
+    fn checked_answer(&self, contents: Vec<tool::Content>) -> Result<Vec<ToolContent>, CallError> {
         self.plugin.invoker.check_size(contents.iter().map(size).sum())?;
         contents.into_iter().map(|content| self.checked(content)).collect()
     }

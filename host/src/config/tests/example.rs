@@ -26,22 +26,25 @@ fn keys(text: &str) -> BTreeSet<(String, String)> {
         for (key, value) in table {
             let below = match at {
                 "" => key.get_ref().to_string(),
-                "agents" | "providers" => format!("{at}.NAME"),
+                "agents" | "providers" | "plugins.grants.secrets" => format!("{at}.NAME"),
                 _ => format!("{at}.{}", key.get_ref()),
             };
             match value.get_ref() {
                 DeValue::Table(_) if below == "plugins.settings" => {}
                 DeValue::Table(table) => walk(&below, table, keys),
-                DeValue::Array(tables) if at.is_empty() => {
+                DeValue::Array(tables) => {
                     for table in tables.iter().filter_map(|table| table.get_ref().as_table()) {
                         walk(&below, table, keys);
                     }
-                    continue;
+                    if at.is_empty() {
+                        continue;
+                    }
                 }
                 _ => {}
             }
             if !matches!(value.get_ref(), DeValue::Table(_)) || below.contains('.') && !below.ends_with("NAME") {
-                let header = if matches!(at, "plugins" | "bindings") { format!("[[{at}]]") } else { format!("[{at}]") };
+                let listed = ["plugins", "bindings", "plugins.grants.http", "plugins.grants.dirs"].contains(&at);
+                let header = if listed { format!("[[{at}]]") } else { format!("[{at}]") };
                 keys.insert((header, key.get_ref().to_string()));
             }
         }

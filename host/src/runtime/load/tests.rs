@@ -2,26 +2,28 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::config::LimitsConfig;
-use crate::runtime::ToolCall;
+use crate::runtime::{CallConditions, ToolCall};
+use crate::store::Timestamp;
 
 fn bundled(name: &str) -> PluginSpec {
-    PluginSpec {
-        name: name.parse().unwrap(),
-        source: Source::Bundled(exoclaw_bundle::find(name).unwrap()),
-        sha256: None,
-        settings: Map::new(),
-        limits: PluginLimits::default(),
-        hints: Trust::Unproven,
-    }
+    PluginSpec::new(name.parse().unwrap(), Source::Bundled(exoclaw_bundle::find(name).unwrap()))
 }
 
 #[tokio::test]
 async fn without_room_for_a_pool_calls_work_all_the_same() {
-    let runtime = Runtime::on(Machine::with(Allocation::OnDemand, 16).unwrap()).unwrap();
+    let runtime = Runtime::on(Machine::with(Allocation::OnDemand, 16).unwrap(), Services::detached()).unwrap();
     assert_eq!(runtime.allocation(), Allocation::OnDemand);
     let plugin = runtime.load(bundled("echo")).await.unwrap();
     let arguments = RawValue::from_string(r#"{"text": "hi"}"#.into()).unwrap();
-    let call = ToolCall { agent: "a", session: "s", call: "c", now: Timestamp(0), arguments: &arguments };
+    let call = ToolCall {
+        agent: "a",
+        session: &"a:b:c:d".parse().unwrap(),
+        call: "c",
+        now: Timestamp(0),
+        arguments: &arguments,
+        progress: None,
+        conditions: CallConditions::Live,
+    };
     let content = plugin.tools()[0].call(call).await.unwrap();
     assert_eq!(content, [crate::store::ToolContent::text("hi")]);
 }
@@ -40,9 +42,17 @@ async fn a_future_of_a_call_can_move_between_threads() {
     fn is_send<T: Send>(value: T) -> T {
         value
     }
-    let runtime = Runtime::new(&LimitsConfig::default()).unwrap();
+    let runtime = Runtime::new(&LimitsConfig::default(), Services::detached()).unwrap();
     let plugin = is_send(runtime.load(bundled("echo"))).await.unwrap();
     let arguments = RawValue::from_string("{}".into()).unwrap();
-    let call = ToolCall { agent: "a", session: "s", call: "c", now: Timestamp(0), arguments: &arguments };
+    let call = ToolCall {
+        agent: "a",
+        session: &"a:b:c:d".parse().unwrap(),
+        call: "c",
+        now: Timestamp(0),
+        arguments: &arguments,
+        progress: None,
+        conditions: CallConditions::Live,
+    };
     assert!(is_send(plugin.tools()[0].call(call)).await.is_err());
 }

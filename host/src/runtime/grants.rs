@@ -1,0 +1,38 @@
+//! What one plugin reaches: its grants, and what the gateway lends it to use them.
+
+use std::collections::BTreeMap;
+
+use crate::config::{GrantsConfig, PluginLimits, PluginName};
+use crate::net::Client;
+use crate::secrets::Secret;
+use crate::store::{DynStore, MemoryLimits, MemoryStore};
+
+/// What the gateway lends its plugins, within their grants.
+#[derive(Clone)]
+pub struct Services {
+    /// Where they keep what they keep.
+    pub store: DynStore,
+    /// The way out; without one, no request leaves.
+    pub client: Option<Client>,
+}
+
+impl Services {
+    /// A store in memory, and no way out.
+    #[must_use]
+    pub fn detached() -> Self {
+        Self { store: std::sync::Arc::new(MemoryStore::new(MemoryLimits::default())), client: None }
+    }
+}
+
+/// The secrets of a plugin's grants, by the name that the plugin has for them.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets(pub BTreeMap<String, Secret>);
+
+/// Everything that the calls of one plugin may reach.
+pub(super) struct Reach {
+    pub(super) plugin: PluginName,
+    pub(super) grants: GrantsConfig,
+    pub(super) secrets: Secrets,
+    pub(super) limits: PluginLimits,
+    pub(super) services: Services,
+}
