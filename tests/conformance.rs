@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "conformance/attacks.rs"]
+mod attacks;
 #[path = "conformance/bundled.rs"]
 mod bundled;
 #[path = "conformance/hostile.rs"]

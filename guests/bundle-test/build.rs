@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match exoclaw_builder::bundle("..", &["hostile", "misdeclared", "undescribed", "ungranted"]) {
+    let built = exoclaw_builder::bundle("..", &["hostile", "misdeclared", "undescribed", "ungranted"])
+        .and_then(|()| exoclaw_builder::make("..", "exoclaw-attacks", "hostile"));
+    match built {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("cargo::error={error}");

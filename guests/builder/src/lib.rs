@@ -85,9 +85,44 @@ pub fn bundle(workspace: &str, guests: &[&str]) -> Result<(), BuildError> {
     let target_dir = target_dir(&out);
     build(&workspace, &target_dir, guests)?;
 
+    let built = target_dir.join(TARGET).join("release");
+    list(&out, "guests.rs", &built, guests)
+}
+
+/// Runs `program`, a native one of the workspace at `workspace`, which makes components and prints
+/// their names, and writes `attacks.rs` to `OUT_DIR`: an expression of type `&[Guest]`.
+///
+/// # Errors
+/// See [`BuildError`]. Call it from a build script.
+pub fn make(workspace: &str, program: &str, sources: &str) -> Result<(), BuildError> {
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let package = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let workspace = package.join(workspace);
+    let workspace = fs::canonicalize(&workspace).map_err(|error| BuildError::File(workspace, error))?;
+
+    watch(&workspace, &[sources]);
+    let made = out.join("made");
+    fs::create_dir_all(&made).map_err(|error| BuildError::File(made.clone(), error))?;
+    let mut command = inner_cargo(&workspace)?;
+    command.args(["run", "--quiet", "--locked", "--package", program, "--target-dir"]).arg(target_dir(&out)).arg("--");
+    let output = command
+        .arg(&made)
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|error| BuildError::Spawn("cargo", error))?;
+    if !output.status.success() {
+        return Err(BuildError::Failed(program.to_owned()));
+    }
+    let names = String::from_utf8_lossy(&output.stdout);
+    let names: Vec<_> = names.lines().collect();
+    list(&out, "attacks.rs", &made, &names)
+}
+
+/// Writes `file` to `out`: an expression of type `&[Guest]`, of the components in `built`.
+fn list(out: &Path, file: &str, built: &Path, names: &[&str]) -> Result<(), BuildError> {
     let mut source = String::from("&[\n");
-    for guest in guests {
-        let built = target_dir.join(TARGET).join("release").join(format!("{guest}.wasm"));
+    for guest in names {
+        let built = built.join(format!("{guest}.wasm"));
         let bytes = fs::read(&built).map_err(|error| BuildError::File(built, error))?;
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
         // Copied: the next build of another profile or bundle replaces what lies in the target directory.
@@ -99,7 +134,7 @@ pub fn bundle(workspace: &str, guests: &[&str]) -> Result<(), BuildError> {
         );
     }
     source.push(']');
-    let path = out.join("guests.rs");
+    let path = out.join(file);
     fs::write(&path, source).map_err(|error| BuildError::File(path, error))
 }
 
@@ -130,7 +165,8 @@ fn target_dir(out: &Path) -> PathBuf {
     }
 }
 
-fn build(workspace: &Path, target_dir: &Path, guests: &[&str]) -> Result<(), BuildError> {
+/// Cargo, without what was meant for the outer one.
+fn inner_cargo(workspace: &Path) -> Result<Command, BuildError> {
     let mut command = Command::new(variable("CARGO")?);
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
@@ -140,11 +176,17 @@ fn build(workspace: &Path, target_dir: &Path, guests: &[&str]) -> Result<(), Bui
     }
     command
         .current_dir(workspace)
-        .args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"])
-        .arg(target_dir)
         // Empty rather than removed: so set, they also keep out what a Cargo config file says.
         .env("RUSTC_WRAPPER", "")
-        .env("RUSTC_WORKSPACE_WRAPPER", "")
+        .env("RUSTC_WORKSPACE_WRAPPER", "");
+    Ok(command)
+}
+
+fn build(workspace: &Path, target_dir: &Path, guests: &[&str]) -> Result<(), BuildError> {
+    let mut command = inner_cargo(workspace)?;
+    command
+        .args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"])
+        .arg(target_dir)
         .env("CARGO_ENCODED_RUSTFLAGS", rustflags(workspace));
     for guest in guests {
         command.args(["--package", &format!("exoclaw-guest-{guest}")]);

@@ -5,8 +5,11 @@ pub use exoclaw_bundle::Guest;
 /// Every test plugin, by name.
 pub static GUESTS: &[Guest] = include!(concat!(env!("OUT_DIR"), "/guests.rs"));
 
-/// The test plugin of this name.
+/// Components for one attack each, by the name of its file in `guests/hostile/attacks`.
+pub static ATTACKS: &[Guest] = include!(concat!(env!("OUT_DIR"), "/attacks.rs"));
+
+/// The test plugin, or the attack, of this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Guest> {
-    GUESTS.iter().find(|guest| guest.name == name)
+    GUESTS.iter().chain(ATTACKS).find(|guest| guest.name == name)
 }

@@ -182,6 +182,12 @@ pub enum CallError {
     /// It called the host without end.
     #[error("the plugin called the host more than {0} times and was stopped")]
     HostCalls(u32),
+    /// It took more of the host's handles (timers, streams, requests) than one call may hold.
+    #[error("the plugin held more than {0} of the host's handles at once and was stopped")]
+    Handles(usize),
+    /// What it returned, or handed to the host, is not of the type that its interface says.
+    #[error("the plugin broke its interface: {0}")]
+    Abi(String),
     /// It returned, or handed to the host, too much.
     #[error("the plugin's result is larger than its limit of {0}")]
     ResultTooLarge(ByteSize),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tracing::{Instrument, Span, field};
+use wasmtime::component::ResourceTableError;
 use wasmtime::{CallHook, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
@@ -20,7 +21,7 @@ use super::engine::Machine;
 use super::error::{CallError, TrapClass};
 use super::grants::Reach;
 use super::output::cut;
-use super::state::{Caller, Conditions, State};
+use super::state::{Caller, Conditions, MAX_RESOURCES, State};
 
 /// The most calls of the host in one invocation. Wasmtime has no limit of its own, and the work of
 /// each is the host's.
@@ -213,8 +214,16 @@ impl Invoker {
             // The slots are there to make this impossible.
             tracing::error!(error = format!("{error:#}"), "the pool is smaller than its slots");
             CallError::Busy
-        } else {
+        } else if let Some(ResourceTableError::Full) = error.downcast_ref() {
+            CallError::Handles(MAX_RESOURCES)
+        } else if is_out_of_handles(error) {
+            CallError::Handles(MAX_HANDLES)
+        } else if error.is::<std::io::Error>() || error.is::<getrandom::Error>() {
             CallError::Host(cut(&error.root_cause().to_string(), MAX_MESSAGE).to_owned())
+        } else {
+            // What is left are the checks of the component model: a pointer out of bounds, a text that
+            // is no UTF-8, a handle that is none. Wasmtime gives them no type.
+            CallError::Abi(cut(&error.root_cause().to_string(), MAX_MESSAGE).to_owned())
         }
     }
 
@@ -223,6 +232,11 @@ impl Invoker {
         let limit: ByteSize = self.reach.limits.result;
         if bytes > limit.bytes() { Err(CallError::ResultTooLarge(limit)) } else { Ok(()) }
     }
+}
+
+/// Wasmtime's error for this has no type. A test holds the text.
+fn is_out_of_handles(error: &wasmtime::Error) -> bool {
+    error.root_cause().to_string().ends_with("store handle limit exceeded")
 }
 
 /// Wasmtime's error for this has a private type. A test holds the text.
@@ -263,6 +277,8 @@ fn outcome(error: &CallError) -> &'static str {
         CallError::Timeout(_) => "timeout",
         CallError::Memory(_) => "memory",
         CallError::HostCalls(_) => "host calls",
+        CallError::Handles(_) => "handles",
+        CallError::Abi(_) => "broken interface",
         CallError::ResultTooLarge(_) => "too large",
         CallError::Busy => "busy",
         _ => "failed",

@@ -16,7 +16,7 @@ use super::meter::Meter;
 use super::output::{Lines, Output};
 
 /// The most resources that a call may hold of the host: streams, pollables, errors.
-const MAX_RESOURCES: usize = 256;
+pub(super) const MAX_RESOURCES: usize = 256;
 
 /// Which time and chance a call is given.
 #[derive(Debug, Clone, Copy)]

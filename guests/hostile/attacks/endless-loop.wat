@@ -1,0 +1,4 @@
+;; Never returns and never calls the host.
+(func $attack (result i32)
+  (loop $forever (br $forever))
+  (unreachable))

@@ -1,0 +1,4 @@
+;; Traps before anything is called.
+(start $begin)
+(func $begin (unreachable))
+(func $attack (result i32) (unreachable))
