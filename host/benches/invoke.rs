@@ -6,98 +6,19 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a measurement, and code that a macro wrote")]
 
-use std::hint::black_box;
+#[path = "support/bare.rs"]
+mod bare;
+
 use std::time::{Duration, Instant};
 
+use bare::{Bare, arguments, ours};
 use criterion::Criterion;
 use exoclaw::config::{LimitsConfig, PluginLimits};
-use std::sync::LazyLock;
-
-use exoclaw::runtime::{CallConditions, PluginSpec, Runtime, Services, Source, Tool, ToolCall};
-use exoclaw::store::{SessionKey, Timestamp};
-use serde_json::value::RawValue;
-use wasmtime::component::{Component, HasSelf, Linker, ResourceTable};
-use wasmtime::{Engine, Store};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-
-use bare::exoclaw::plugin::logging;
-use bare::exports::exoclaw::plugin::tool::Context;
-
-mod bare {
-    wasmtime::component::bindgen!({ path: "../wit", world: "tool-plugin", exports: { default: async } });
-}
+use exoclaw::runtime::{PluginSpec, Runtime, Services, Source};
 
 /// Rounds of the ratio, and calls of each.
 const ROUNDS: usize = 301;
 const CALLS: u32 = 100;
-
-const SESSION: &str = "default:websocket:local:main";
-static SESSION_KEY: LazyLock<SessionKey> = LazyLock::new(|| SESSION.parse().unwrap());
-
-/// A store's data with no limits. WASI is made when asked for, which `echo` never does: the
-/// baseline is not to pay for what ours avoids.
-#[derive(Default)]
-struct Data {
-    wasi: Option<WasiCtx>,
-    table: ResourceTable,
-}
-
-impl WasiView for Data {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: self.wasi.get_or_insert_with(WasiCtx::default), table: &mut self.table }
-    }
-}
-
-impl logging::Host for Data {
-    fn log(&mut self, _level: logging::Level, _message: String) {}
-}
-
-struct Bare {
-    engine: Engine,
-    pre: bare::ToolPluginPre<Data>,
-    arguments: String,
-}
-
-impl Bare {
-    fn new(engine: &Engine, component: &[u8], arguments: &str) -> wasmtime::Result<Self> {
-        let mut linker = Linker::new(engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        logging::add_to_linker::<Data, HasSelf<Data>>(&mut linker, |data| data)?;
-        let component = Component::new(engine, component)?;
-        let pre = bare::ToolPluginPre::new(linker.instantiate_pre(&component)?)?;
-        Ok(Self { engine: engine.clone(), pre, arguments: arguments.to_owned() })
-    }
-
-    async fn call(&self) {
-        let mut store = Store::new(&self.engine, Data::default());
-        // Never reached.
-        store.set_epoch_deadline(u64::MAX / 2);
-        let context = Context {
-            agent: "default".to_owned(),
-            session: SESSION.to_owned(),
-            call: "call".to_owned(),
-            settings: "{}".to_owned(),
-            now: 0,
-        };
-        let plugin = self.pre.instantiate_async(&mut store).await.unwrap();
-        let tool = plugin.exoclaw_plugin_tool();
-        let name = "echo".to_owned();
-        black_box(tool.call_call(&mut store, &context, &name, &self.arguments).await.unwrap().unwrap());
-    }
-}
-
-async fn ours(tool: &Tool, arguments: &RawValue) {
-    let call = ToolCall {
-        agent: "default",
-        session: &SESSION_KEY,
-        call: "call",
-        now: Timestamp(0),
-        arguments,
-        progress: None,
-        conditions: CallConditions::Live,
-    };
-    black_box(tool.call(call).await.unwrap());
-}
 
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
@@ -112,8 +33,7 @@ fn main() {
     let spec = PluginSpec { limits, ..PluginSpec::new("echo".parse().unwrap(), Source::Bundled(guest)) };
     let plugin = tokio.block_on(runtime.load(spec)).unwrap();
     let tool = plugin.tools().remove(0);
-    // 256 bytes in and out.
-    let arguments = RawValue::from_string(format!(r#"{{"text":"{}"}}"#, "x".repeat(256))).unwrap();
+    let arguments = arguments();
     let bare = Bare::new(runtime.engine(), guest.bytes, arguments.get()).unwrap();
 
     let mut criterion = Criterion::default().configure_from_args();

@@ -66,6 +66,7 @@ pub(super) struct Machine {
 impl Machine {
     /// With about so many slots in a pool, or on demand where there is no room for one.
     pub(super) fn new(slots: usize) -> Result<Self, RuntimeError> {
+        let slots = slots.clamp(*SLOTS.start(), *SLOTS.end());
         match Self::with(Allocation::Pool, slots) {
             Ok(machine) => Ok(machine),
             Err(pool) => {
@@ -79,9 +80,8 @@ impl Machine {
         }
     }
 
-    /// With instances from there.
+    /// With instances from there, and exactly so many slots.
     pub(super) fn with(allocation: Allocation, slots: usize) -> Result<Self, RuntimeError> {
-        let slots = slots.clamp(*SLOTS.start(), *SLOTS.end());
         let count = u32::try_from(slots).unwrap_or(u32::MAX);
         let engine =
             Engine::new(&config(allocation, count)).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;

@@ -35,4 +35,6 @@ pub(super) struct Reach {
     pub(super) secrets: Secrets,
     pub(super) limits: PluginLimits,
     pub(super) services: Services,
+    /// Whether anything that it is linked to must know on whose behalf it is called.
+    pub(super) asks_who: bool,
 }

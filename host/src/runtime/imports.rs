@@ -40,6 +40,11 @@ impl Provision {
         }
     }
 
+    /// Whether what it does depends on whose call it is.
+    pub(super) fn asks_who(self) -> bool {
+        matches!(self, Self::Store | Self::Files(_) | Self::Memory(_) | Self::Progress)
+    }
+
     /// Whether the same call with the same arguments may find another world.
     pub(super) fn varies(self) -> bool {
         !matches!(self, Self::Inert | Self::Log | Self::Progress)

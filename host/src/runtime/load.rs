@@ -141,6 +141,15 @@ impl Runtime {
         Self::on(Machine::new(limits.turns)?, services)
     }
 
+    /// A runtime with a pool of exactly so many slots, few enough for tools that can't map the usual
+    /// terabytes of address space. What weighs more than one slot may find no room in it.
+    ///
+    /// # Errors
+    /// Wasmtime or the system refuses.
+    pub fn with_slots(slots: usize, services: Services) -> Result<Self, RuntimeError> {
+        Self::on(Machine::with(Allocation::Pool, slots)?, services)
+    }
+
     pub(super) fn on(machine: Machine, services: Services) -> Result<Self, RuntimeError> {
         let mut linker = Linker::new(&machine.engine);
         inert::link(&mut linker).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
@@ -181,6 +190,7 @@ impl Runtime {
             secrets: spec.secrets,
             limits: spec.limits,
             services: self.services.clone(),
+            asks_who: compiled.imports.iter().any(|import| import.provision.asks_who()),
         };
         let invoker = Invoker::new(self.machine.clone(), Arc::new(reach), compiled.weight);
         let settings = Value::Object(spec.settings).to_string();

@@ -304,9 +304,12 @@ impl Tool {
             CallConditions::Live => Conditions::Live,
             CallConditions::Fixed(seed) => Conditions::Standing { now: call.now, seed },
         };
-        let caller =
-            Caller { agent: call.agent.to_owned(), session: call.session.clone(), progress: call.progress.cloned() };
-        let invocation = Invocation { function: "call", call: call.call, conditions, caller: Some(caller) };
+        let caller = self.plugin.invoker.reach().asks_who.then(|| Caller {
+            agent: call.agent.to_owned(),
+            session: call.session.clone(),
+            progress: call.progress.cloned(),
+        });
+        let invocation = Invocation { function: "call", call: call.call, conditions, caller };
         let work = async |store: &mut Store<State>| {
             let plugin = self.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_tool().call_call(store, &context, &self.definition.name, &arguments).await
