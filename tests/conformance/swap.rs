@@ -61,6 +61,35 @@ async fn new_calls_go_to_the_new_plugin_and_running_ones_end_on_the_old() {
     assert!(old.upgrade().is_none(), "with its last call the old plugin is gone");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_fails_while_plugins_are_swapped() {
+    let registry = registry(&[("mine", "hostile")]).await;
+    let calling: Vec<_> = (0..4)
+        .map(|_| {
+            let registry = registry.clone();
+            tokio::spawn(async move {
+                let mut answers = Vec::new();
+                for _ in 0..200 {
+                    answers.push(answer(&registry).await);
+                }
+                answers
+            })
+        })
+        .collect();
+    let versions = [named("mine", "successor").await, named("mine", "hostile").await];
+    for round in 0..200 {
+        registry.replace(versions[round % 2].clone()).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    for calls in calling {
+        let answers = calls.await.unwrap();
+        assert!(answers.iter().all(|answer| answer == "42" || answer == "43"), "{answers:?}");
+    }
+    assert_eq!(answer(&registry).await, "42");
+    drop(registry);
+    assert!(versions.iter().all(|version| Arc::strong_count(version) == 1), "nothing else holds them");
+}
+
 #[tokio::test]
 async fn a_name_that_another_plugin_has_changes_nothing() {
     let registry = registry(&[("mine", "successor"), ("other", "echo")]).await;

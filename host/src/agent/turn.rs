@@ -273,7 +273,8 @@ fn request_tokens(request: &Request) -> u32 {
 async fn run_calls(job: &Job, work: &mut Work) -> Result<(), StoreError> {
     let agent = &*job.agent;
     let calls: Vec<ToolUse> = work.calls.iter().map(|(call, _)| call.clone()).collect();
-    for group in agent.tools.now().groups(&calls) {
+    let groups = agent.tools.now().groups(&calls);
+    for group in groups {
         let mut running = Vec::with_capacity(group.len());
         for index in group {
             let Some(call) = calls.get(index) else { continue };

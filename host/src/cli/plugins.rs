@@ -84,7 +84,7 @@ impl PluginDirectory for Directory {
     fn list(&self) -> Vec<Value> {
         let short = |plugin: &Arc<Plugin>| {
             let info = plugin.info();
-            json!({
+            let mut short = json!({
                 "name": info.name,
                 "kind": info.kind,
                 "source": info.source,
@@ -93,8 +93,11 @@ impl PluginDirectory for Directory {
                 "tools": info.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(),
                 "calls": info.calls,
                 "failures": info.failures,
-                "last_reload": self.reloads.last(plugin.name()),
-            })
+            });
+            if let Some(last) = self.reloads.last(plugin.name()) {
+                short["last_reload"] = json!(last);
+            }
+            short
         };
         self.plugins.snapshot().plugins().iter().map(short).collect()
     }
@@ -104,6 +107,7 @@ impl PluginDirectory for Directory {
         struct Inspected {
             #[serde(flatten)]
             info: PluginInfo,
+            #[serde(skip_serializing_if = "Option::is_none")]
             last_reload: Option<LastReload>,
         }
         let plugins = self.plugins.snapshot();
