@@ -13,6 +13,8 @@ mod hostile;
 mod load;
 #[path = "conformance/loopback.rs"]
 mod loopback;
+#[path = "conformance/swap.rs"]
+mod swap;
 
 use std::sync::{Arc, LazyLock};
 

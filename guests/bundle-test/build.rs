@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
+/// The test plugins, built from `guests/`.
+const GUESTS: &[&str] = &["hostile", "misdeclared", "stubborn", "successor", "undescribed", "ungranted"];
+
 fn main() -> ExitCode {
-    let built = exoclaw_builder::bundle("..", &["hostile", "misdeclared", "undescribed", "ungranted"])
-        .and_then(|()| exoclaw_builder::make("..", "exoclaw-attacks", "hostile"));
+    let built =
+        exoclaw_builder::bundle("..", GUESTS).and_then(|()| exoclaw_builder::make("..", "exoclaw-attacks", "hostile"));
     match built {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

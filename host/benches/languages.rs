@@ -45,10 +45,8 @@ fn resident() -> usize {
 }
 
 fn main() {
-    let folder = std::env::var_os("EXOCLAW_GUESTS").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests-lang")),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("EXOCLAW_GUESTS")
+        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests-lang")), PathBuf::from);
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     tokio.block_on(async {
         let runtime = Runtime::new(&LimitsConfig::default(), Services::detached()).unwrap();

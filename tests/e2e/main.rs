@@ -17,6 +17,7 @@ mod frames;
 mod idempotency;
 mod methods;
 mod privacy;
+mod reload;
 mod requests;
 mod resume;
 mod sandbox;

@@ -16,19 +16,19 @@ pub(crate) async fn with_hostile(provider: &FakeProvider, limits: &str) -> Gatew
 }
 
 /// Writes a plugin that comes with exoclaw or its tests.
-fn component(folder: &Path, name: &str) -> PathBuf {
+pub(crate) fn component(folder: &Path, name: &str) -> PathBuf {
     let guest = exoclaw_bundle_test::find(name).or_else(|| exoclaw_bundle::find(name)).expect("a guest");
     let path = folder.join(format!("{name}.wasm"));
     std::fs::write(&path, guest.bytes).expect("a writable folder");
     path
 }
 
-fn plugin(name: &str, path: &Path, rest: &str) -> String {
+pub(crate) fn plugin(name: &str, path: &Path, rest: &str) -> String {
     format!("[[plugins]]\nname = \"{name}\"\npath = {path:?}\n{rest}\n")
 }
 
 /// A model that calls the tool that the user names, with `n` as its argument where one is given.
-async fn obedient(wire: Wire) -> FakeProvider {
+pub(crate) async fn obedient(wire: Wire) -> FakeProvider {
     FakeProvider::start(wire, |request: &Request| match request.results().first() {
         Some((_, text)) => Reply::text(format!("I got {} bytes.", text.len())),
         None => {
@@ -115,11 +115,12 @@ async fn a_tool_sees_nothing_of_the_machine() {
 }
 
 #[tokio::test]
-async fn a_file_that_changes_on_disk_changes_nothing() {
+async fn a_file_that_nobody_watches_may_change() {
     let folder = tempfile::TempDir::new().expect("a temporary folder");
     let path = component(folder.path(), "hostile");
     let provider = obedient(Wire::OpenAi).await;
-    let gateway = Gateway::builder().provider(&provider).plugins(&plugin("mine", &path, "")).start().await;
+    let builder = Gateway::builder().provider(&provider).gateway("watch_plugins = false");
+    let gateway = builder.plugins(&plugin("mine", &path, "")).start().await;
     let mut client = Client::connect(&gateway).await;
     let digest = async |client: &mut Client| {
         let plugin = client.call("plugin.inspect", json!({"name": "mine"})).await.expect("a plugin");

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use exoclaw::agent::{Dispatcher, Parts};
 use exoclaw::config::{Config, NetConfig};
-use exoclaw::gateway::{Gateway, GatewayState, PluginDirectory};
+use exoclaw::gateway::{Gateway, GatewayState, PluginDirectory, ReloadError, ReloadReport};
 use exoclaw::net::Client;
 use exoclaw::provider::scripted::ScriptedModel;
 use exoclaw::provider::{Jitter, Providers};
-use exoclaw::runtime::Toolbox;
+use exoclaw::runtime::Registry;
 use exoclaw::store::{MemoryLimits, MemoryStore, Timestamp};
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +27,10 @@ impl PluginDirectory for NoPlugins {
 
     fn inspect(&self, _: &str) -> Option<Value> {
         None
+    }
+
+    fn reload(&self, _: Option<String>) -> BoxFuture<'static, Result<ReloadReport, ReloadError>> {
+        future::ready(Ok(ReloadReport::default())).boxed()
     }
 }
 
@@ -58,7 +64,7 @@ fn serve(mut config: Config, providers: &Providers) -> SocketAddr {
         store: Arc::new(MemoryStore::new(MemoryLimits::default())),
         providers,
         jitter: Arc::new(Jitter::seeded(1)),
-        tools: &Toolbox::default(),
+        tools: &Registry::default(),
     };
     let state = GatewayState {
         dispatcher: Dispatcher::new(parts).expect("the config fits together"),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::dispatch::Parts;
-use super::tools::{AgentTools, UnknownTool};
+use super::tools::UnknownTool;
+use super::toolset::{NeededTools, Toolset};
 use crate::config::{AgentConfig, AgentName};
 use crate::provider::{ModelRef, Models};
 
@@ -22,7 +23,7 @@ pub(super) struct Agent {
     pub(super) config: AgentConfig,
     pub(super) system: Option<Arc<str>>,
     pub(super) models: Result<Models, NoModel>,
-    pub(super) tools: AgentTools,
+    pub(super) tools: Arc<Toolset>,
 }
 
 /// Why an agent cannot answer: what to set so that it can.
@@ -81,7 +82,7 @@ impl Agent {
             config: config.clone(),
             system: Some(system(name, config)?),
             models,
-            tools: AgentTools::new(name, parts.tools, config.tools.as_deref())?,
+            tools: Arc::new(Toolset::new(name, config.tools.clone(), &parts.tools.snapshot())?),
         })
     }
 
@@ -95,16 +96,19 @@ impl Agent {
         AgentInfo {
             name: self.name.to_string(),
             models: self.models.iter().flat_map(Models::models).map(model).collect(),
-            tools: self.tools.names(),
+            tools: self.tools.now().names(),
             problem: self.ready().err().map(|problem| problem.to_string()),
         }
     }
 }
 
-/// All agents of a config.
+/// All agents of a config. From now on they have a word in what plugins there are.
 pub(super) fn build(parts: &Parts<'_>) -> Result<BTreeMap<AgentName, Arc<Agent>>, BuildError> {
     let agent = |(name, config)| Ok((AgentName::clone(name), Arc::new(Agent::new(name, config, parts)?)));
-    parts.config.agents.iter().map(agent).collect()
+    let agents: BTreeMap<_, Arc<Agent>> = parts.config.agents.iter().map(agent).collect::<Result<_, BuildError>>()?;
+    let toolsets = agents.values().map(|agent| Arc::clone(&agent.tools)).collect();
+    parts.tools.attach(Arc::new(NeededTools::of(toolsets)));
+    Ok(agents)
 }
 
 /// The system prompt: said in the config, or read from the soul file, or the usual one.

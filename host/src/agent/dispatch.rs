@@ -13,7 +13,7 @@ use super::turn::Shared;
 use crate::bus::Hub;
 use crate::config::{AgentName, ByteSize, Config};
 use crate::provider::{Jitter, Providers};
-use crate::runtime::Toolbox;
+use crate::runtime::Registry;
 use crate::store::{
     Accept, Accepted, DynStore, ErrorCode, Idempotency, KeyError, Message, Role, SessionKey, StoreError, Timestamp,
     TurnId,
@@ -140,8 +140,8 @@ pub struct Parts<'a> {
     pub providers: &'a Providers,
     /// Spreads retries.
     pub jitter: Arc<Jitter>,
-    /// All loaded tools.
-    pub tools: &'a Toolbox,
+    /// The plugins, whose tools the agents use.
+    pub tools: &'a Registry,
 }
 
 /// Accepts messages, and has their turns run. Cheap to clone.

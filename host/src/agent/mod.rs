@@ -12,6 +12,7 @@ mod lane;
 mod reply;
 mod route;
 mod tools;
+mod toolset;
 mod turn;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::config::{AgentConfig, AgentName, Config, LimitsConfig, ModelName};
 use crate::provider::{EventStream, Jitter, Provider, ProviderError, Providers, Request, StreamEvent};
-use crate::runtime::Toolbox;
+use crate::runtime::Registry;
 use crate::store::{
     Block, DoneReason, ErrorCode, Event, EventBody, MemoryLimits, MemoryStore, Role, SessionKey, StopReason,
 };
@@ -107,7 +107,7 @@ impl Bench {
             store: Arc::new(MemoryStore::new(MemoryLimits::default())),
             providers: &Providers::new([Arc::new(held) as Arc<dyn Provider>]),
             jitter: Arc::new(Jitter::seeded(1)),
-            tools: &Toolbox::new(Vec::new())?,
+            tools: &Registry::default(),
         })?;
         Ok(Self { dispatcher, calls: tokio::sync::Mutex::new(calls), reading })
     }

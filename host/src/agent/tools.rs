@@ -14,8 +14,7 @@ use crate::store::{SessionKey, Timestamp, ToolContent, ToolResult, ToolUse, Turn
 /// The most text of one result that a model is given, in bytes; the rest is cut and said to be.
 const MAX_RESULT_BYTES: usize = 64 * 1024;
 
-/// The tools that an agent may use.
-#[derive(Clone)]
+/// The tools that an agent may use, as they are at one moment.
 pub(super) struct AgentTools {
     tools: HashMap<String, Tool>,
     specs: Arc<[ToolSpec]>,
@@ -25,8 +24,8 @@ pub(super) struct AgentTools {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("agent `{agent}` names the tool `{tool}`, which no loaded plugin offers; there are: {known}")]
 pub struct UnknownTool {
-    agent: AgentName,
-    tool: String,
+    pub(super) agent: AgentName,
+    pub(super) tool: String,
     known: String,
 }
 

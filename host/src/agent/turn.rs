@@ -156,7 +156,7 @@ async fn steps(shared: &Shared, job: &Job, work: &mut Work) -> Result<DoneReason
         let request = Arc::new(Request {
             system: agent.system.clone(),
             messages: messages.clone(),
-            tools: agent.tools.specs(),
+            tools: agent.tools.now().specs(),
             max_tokens: agent.config.max_tokens,
             thinking_tokens: (agent.config.thinking_tokens > 0).then_some(agent.config.thinking_tokens),
             temperature: agent.config.temperature,
@@ -273,7 +273,8 @@ fn request_tokens(request: &Request) -> u32 {
 async fn run_calls(job: &Job, work: &mut Work) -> Result<(), StoreError> {
     let agent = &*job.agent;
     let calls: Vec<ToolUse> = work.calls.iter().map(|(call, _)| call.clone()).collect();
-    for group in agent.tools.groups(&calls) {
+    let groups = agent.tools.now().groups(&calls);
+    for group in groups {
         let mut running = Vec::with_capacity(group.len());
         for index in group {
             let Some(call) = calls.get(index) else { continue };
@@ -291,7 +292,8 @@ async fn run_calls(job: &Job, work: &mut Work) -> Result<(), StoreError> {
             }
             let caller = Caller::new(&agent.name, &job.session, job.turn, work.made, Timestamp::now());
             work.made += 1;
-            running.push((index, agent.tools.run(call, caller)));
+            // A tool that was replaced since the model was told of it is called as it is now.
+            running.push((index, agent.tools.now().run(call, caller)));
         }
         if let [_] = running[..] {
             for (index, call) in running {

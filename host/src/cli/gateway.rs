@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::plugins::{self, Directory};
+use super::plugins::{self, Directory, Plugins};
+use super::reload::{self, Reloads};
 use super::{CliError, GatewayArgs, output};
 use crate::agent::{Dispatcher, Parts};
 use crate::config::{Config, Loaded, StorageUrl};
@@ -15,7 +16,7 @@ use crate::home::Home;
 use crate::net::Client;
 use crate::provider::scripted::{PACE, ScriptedModel};
 use crate::provider::{Jitter, Providers};
-use crate::runtime::Services;
+use crate::runtime::{Registry, Services, StatelessTrial};
 use crate::secrets;
 use crate::store::{DynStore, MemoryLimits, MemoryStore, Timestamp};
 
@@ -30,6 +31,7 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     // First, so that a signal during a long start is not lost.
     let mut signals = Signals::new()?;
     let started_at = Timestamp::now();
+    let as_read = loaded.clone();
     args.apply(&mut loaded.config);
     let Loaded { mut config, home, .. } = loaded;
     let demo = if args.demo { Some(script(&mut config).await?) } else { None };
@@ -39,18 +41,22 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     let providers = providers(&config, &client, &home)?;
     let store = store(&config);
     let services = Services { store: Arc::clone(&store), client: Some(client.clone()) };
-    let tools = plugins::load(&config, services).await?;
+    let Plugins { runtime, tools } = plugins::load(&config, services).await?;
+    let plugins = Registry::new(tools);
+    plugins.attach(Arc::new(StatelessTrial));
     let dispatcher = Dispatcher::new(Parts {
         config: &config,
         store,
         providers: &providers,
         jitter: Arc::new(Jitter::from_system()),
-        tools: &tools,
+        tools: &plugins,
     })
     .map_err(|error| CliError::Usage(error.to_string()))?;
+    let (reloads, mut reloading) =
+        Reloads::start(reload::Parts { registry: plugins.clone(), runtime, loaded: as_read });
     let state = GatewayState {
         dispatcher: dispatcher.clone(),
-        plugins: Arc::new(Directory::new(tools)),
+        plugins: Arc::new(Directory::new(plugins, reloads.clone())),
         started_at,
         version: env!("CARGO_PKG_VERSION"),
         demo: demo.is_some().then(|| DEMO.to_owned()),
@@ -69,12 +75,16 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         }
     });
 
-    signals.wait().await;
+    while signals.next().await == Signal::Reload {
+        info!("reading the config file again");
+        reloads.follow_config();
+    }
     info!(within = ?config.gateway.drain_timeout, "going down: running turns may finish; a second signal ends them");
     readiness.drain();
+    reloading.shutdown().await;
     tokio::select! {
         () = dispatcher.drain(config.gateway.drain_timeout) => {}
-        () = signals.wait() => dispatcher.drain(std::time::Duration::ZERO).await,
+        () = signals.stop() => dispatcher.drain(std::time::Duration::ZERO).await,
     }
     shutdown.cancel();
     warming.abort();
@@ -131,27 +141,46 @@ fn announce(gateway: &Gateway, dispatcher: &Dispatcher, demo: bool) -> Result<()
     Ok(())
 }
 
-/// What tells the gateway to stop: SIGTERM, SIGINT (Ctrl-C).
+/// What the owner tells the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signal {
+    /// SIGTERM, SIGINT (Ctrl-C).
+    Stop,
+    /// SIGHUP.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "there is no such signal"))]
+    Reload,
+}
+
+/// How the owner tells it.
 struct Signals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
 }
 
 impl Signals {
     #[cfg(unix)]
     fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let [terminate, interrupt, hangup] =
+            [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+        Ok(Self { terminate: terminate?, interrupt: interrupt?, hangup: hangup? })
     }
 
     #[cfg(unix)]
-    async fn wait(&mut self) {
+    async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.hangup.recv() => Signal::Reload,
         }
+    }
+
+    async fn stop(&mut self) {
+        while self.next().await != Signal::Stop {}
     }
 
     #[cfg(not(unix))]
@@ -160,10 +189,11 @@ impl Signals {
     }
 
     #[cfg(not(unix))]
-    async fn wait(&mut self) {
+    async fn next(&mut self) -> Signal {
         // Without a console there is nothing that could tell us to stop.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+        Signal::Stop
     }
 }

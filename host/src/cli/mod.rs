@@ -12,6 +12,7 @@ mod logging;
 mod output;
 mod plugin;
 mod plugins;
+mod reload;
 mod status;
 mod table;
 
@@ -63,7 +64,7 @@ enum Command {
     /// Look after the config file
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Look at plugins
+    /// Look at plugins, and replace them in a running gateway
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Print a script that completes exoclaw's commands in a shell
@@ -171,6 +172,23 @@ enum PluginCommand {
         #[command(flatten)]
         reach: Reach,
         /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have a running gateway load plugins anew
+    #[command(after_help = "\
+The new version takes the old one's place when nothing is wrong with it; calls that run end on the old one.
+Exits with 1 where something was refused, and what ran before runs on.
+
+Examples:
+  exoclaw plugin reload clock    this one, changed or not
+  exoclaw plugin reload          read the config file again, and follow it")]
+    Reload {
+        /// A plugin; without it, all that differ from the config file
+        name: Option<String>,
+        #[command(flatten)]
+        reach: Reach,
+        /// Print the gateway's answer as it is
         #[arg(long)]
         json: bool,
     },

@@ -1,6 +1,8 @@
 //! `exoclaw plugin`.
 
+use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -9,9 +11,13 @@ use serde_json::{Value, json};
 use super::client::{Client, ClientError, Target};
 use super::{CliError, Exit, PluginCommand, output, plugins, table};
 use crate::config::Loaded;
+use crate::text;
 
 /// Items of one page of a list.
 const PAGE: usize = 500;
+
+/// How long a reload may take: some compilers take minutes for what Python makes of a plugin.
+const RELOAD: Duration = Duration::from_secs(30 * 60);
 
 pub(super) async fn run(command: PluginCommand, loaded: Loaded) -> Result<Exit, CliError> {
     let (answer, json) = match command {
@@ -20,6 +26,9 @@ pub(super) async fn run(command: PluginCommand, loaded: Loaded) -> Result<Exit, 
             let plugins = list(&mut client).await?;
             client.close().await;
             (plugins, json)
+        }
+        PluginCommand::Reload { name, reach, json } => {
+            return reload(name, &Target::find(reach.url.as_deref(), &loaded)?, json).await;
         }
         PluginCommand::Inspect { plugin, json, .. } if is_file(&plugin) => {
             (inspect_file(Path::new(&plugin), &loaded).await?, json)
@@ -48,6 +57,74 @@ fn is_file(plugin: &str) -> bool {
 async fn inspect_file(path: &Path, loaded: &Loaded) -> Result<Box<RawValue>, CliError> {
     let plugin = plugins::load_file(path, &loaded.config).await?;
     to_raw_value(&plugin.info()).map_err(CliError::failed)
+}
+
+/// Has a gateway load plugins anew, and says what became of each.
+async fn reload(name: Option<String>, target: &Target, json: bool) -> Result<Exit, CliError> {
+    let mut client = Client::connect(target).await?;
+    let params = name.map_or_else(|| json!({}), |name| json!({ "name": name }));
+    let answer = client.call_within(RELOAD, "plugin.reload", &params).await?;
+    client.close().await;
+    let report: Report = serde_json::from_str(answer.get()).map_err(ClientError::Answer)?;
+    if json {
+        output::print_json(&answer)?;
+    } else {
+        output::print(text::escape(&report.to_string(), &['\n']).as_bytes())?;
+    }
+    Ok(if report.is_refused() { Exit::Failed } else { Exit::Done })
+}
+
+/// What a person is told of the answer to `plugin.reload`.
+#[derive(Deserialize)]
+struct Report {
+    #[serde(default)]
+    plugins: Vec<Reloaded>,
+    #[serde(default)]
+    restart: Vec<String>,
+    problem: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Reloaded {
+    name: String,
+    outcome: String,
+    sha256: Option<String>,
+    previous_sha256: Option<String>,
+    reason: Option<String>,
+}
+
+impl Report {
+    fn is_refused(&self) -> bool {
+        self.problem.is_some() || self.plugins.iter().any(|plugin| plugin.reason.is_some())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(problem) = &self.problem {
+            writeln!(f, "nothing changed: {problem}")?;
+        }
+        let width = self.plugins.iter().map(|plugin| plugin.name.chars().count()).max().unwrap_or(0);
+        for Reloaded { name, outcome, sha256, previous_sha256, reason } in &self.plugins {
+            write!(f, "{name:width$}  {outcome}")?;
+            match (reason, previous_sha256, sha256) {
+                (Some(reason), ..) => write!(f, ": {reason}")?,
+                (None, Some(old), Some(new)) if old != new => write!(f, ", {} instead of {}", short(new), short(old))?,
+                (None, _, Some(new)) => write!(f, ", {}", short(new))?,
+                _ => {}
+            }
+            writeln!(f)?;
+        }
+        if !self.restart.is_empty() {
+            writeln!(f, "a restart is needed for what changed in: {}", self.restart.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// Enough of a digest to tell two apart.
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }
 
 /// All pages of `plugin.list` as one list.

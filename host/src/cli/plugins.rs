@@ -3,26 +3,43 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::info;
 
 use super::CliError;
-use crate::config::{Config, PluginName};
-use crate::gateway::PluginDirectory;
-use crate::runtime::{Linkage, Plugin, PluginSpec, Runtime, Services, Source, Toolbox};
+use super::reload::{LastReload, Reloads};
+use crate::config::{Config, PluginConfig, PluginName};
+use crate::gateway::{PluginDirectory, ReloadError, ReloadReport};
+use crate::runtime::{Linkage, Plugin, PluginInfo, PluginSpec, Registry, Runtime, Services, Source, Toolbox};
+
+/// What a gateway starts with.
+pub(super) struct Plugins {
+    /// Where plugins are loaded, now and later.
+    pub(super) runtime: Runtime,
+    /// Those of the config.
+    pub(super) tools: Toolbox,
+}
 
 /// Loads every plugin of the config. One that cannot be loaded keeps the gateway from starting.
-pub(super) async fn load(config: &Config, services: Services) -> Result<Toolbox, CliError> {
+pub(super) async fn load(config: &Config, services: Services) -> Result<Plugins, CliError> {
     let runtime = runtime(config, services)?;
     let mut plugins = Vec::with_capacity(config.plugins.len());
     for plugin in &config.plugins {
-        let spec = PluginSpec::from_config(plugin).map_err(usage)?;
-        let plugin = runtime.load(spec).await.map_err(usage)?;
+        let plugin = load_one(&runtime, plugin).await?;
         let tools: Vec<_> = plugin.tools().iter().map(|tool| tool.name().to_owned()).collect();
         info!(plugin = %plugin.name(), kind = ?plugin.kind(), tools = tools.join(" "), "loaded");
         plugins.push(plugin);
     }
-    Toolbox::new(plugins).map_err(usage)
+    let tools = Toolbox::new(plugins).map_err(usage)?;
+    Ok(Plugins { runtime, tools })
+}
+
+/// Loads a plugin as its table has it.
+pub(super) async fn load_one(runtime: &Runtime, plugin: &PluginConfig) -> Result<Arc<Plugin>, CliError> {
+    let spec = PluginSpec::from_config(plugin).map_err(usage)?;
+    runtime.load(spec).await.map_err(usage)
 }
 
 /// Loads one component file to look at it, with the limits that the config gives to plugins.
@@ -53,12 +70,13 @@ fn name_of(path: &Path) -> PluginName {
 
 /// The plugins of a running gateway.
 pub(super) struct Directory {
-    tools: Toolbox,
+    plugins: Registry,
+    reloads: Reloads,
 }
 
 impl Directory {
-    pub(super) fn new(tools: Toolbox) -> Self {
-        Self { tools }
+    pub(super) fn new(plugins: Registry, reloads: Reloads) -> Self {
+        Self { plugins, reloads }
     }
 }
 
@@ -66,7 +84,7 @@ impl PluginDirectory for Directory {
     fn list(&self) -> Vec<Value> {
         let short = |plugin: &Arc<Plugin>| {
             let info = plugin.info();
-            json!({
+            let mut short = json!({
                 "name": info.name,
                 "kind": info.kind,
                 "source": info.source,
@@ -75,13 +93,29 @@ impl PluginDirectory for Directory {
                 "tools": info.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(),
                 "calls": info.calls,
                 "failures": info.failures,
-            })
+            });
+            if let Some(last) = self.reloads.last(plugin.name()) {
+                short["last_reload"] = json!(last);
+            }
+            short
         };
-        self.tools.plugins().iter().map(short).collect()
+        self.plugins.snapshot().plugins().iter().map(short).collect()
     }
 
     fn inspect(&self, name: &str) -> Option<Value> {
-        let plugin = self.tools.plugins().iter().find(|plugin| plugin.name().as_str() == name)?;
-        serde_json::to_value(plugin.info()).ok()
+        #[derive(Serialize)]
+        struct Inspected {
+            #[serde(flatten)]
+            info: PluginInfo,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            last_reload: Option<LastReload>,
+        }
+        let plugins = self.plugins.snapshot();
+        let plugin = plugins.plugin(name)?;
+        serde_json::to_value(Inspected { info: plugin.info(), last_reload: self.reloads.last(plugin.name()) }).ok()
+    }
+
+    fn reload(&self, name: Option<String>) -> BoxFuture<'static, Result<ReloadReport, ReloadError>> {
+        self.reloads.reload(name)
     }
 }

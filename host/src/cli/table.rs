@@ -131,7 +131,7 @@ fn scalar(name: &str, value: &Value, limit: usize) -> String {
         Value::Number(number) => match number.as_u64() {
             Some(n) if name.ends_with("_ms") => duration(n / 1000),
             Some(n) if name.ends_with("_seconds") || name.ends_with("_s") => duration(n),
-            Some(n) if name.ends_with("_at") => moment(n),
+            Some(n) if name == "at" || name.ends_with("_at") => moment(n),
             Some(n) if name.ends_with("_bytes") || name == "size" => size(n),
             _ => number.to_string(),
         },
@@ -174,11 +174,11 @@ mod tests {
 
     #[test]
     fn times_and_digests_are_shown_as_people_read_them() {
-        let json =
-            r#"{"started_at":1795348592311,"uptime_s":3723,"plugins":[{"name":"x","sha256":"0123456789abcdef"}]}"#;
+        let json = r#"{"started_at":1795348592311,"uptime_s":3723,"plugins":[{"name":"x","sha256":"0123456789abcdef","at":0}]}"#;
         assert_eq!(
             rendered(json),
-            "started at  2026-11-22T11:56:32Z\nuptime      1h 2m\n\nplugins\n  NAME  SHA256\n  x     0123456789ab…\n"
+            "started at  2026-11-22T11:56:32Z\nuptime      1h 2m\n\nplugins\n  \
+             NAME  SHA256         AT\n  x     0123456789ab…  1970-01-01T00:00:00Z\n"
         );
     }
 

@@ -54,6 +54,8 @@ pub enum FileOrigin {
     Variable,
     /// The owner's folder.
     Home,
+    /// The gateway that was started with it.
+    Running,
 }
 
 impl std::fmt::Display for FileOrigin {
@@ -62,7 +64,27 @@ impl std::fmt::Display for FileOrigin {
             Self::Option => "the command line",
             Self::Variable => "EXOCLAW_CONFIG",
             Self::Home => "the home folder",
+            Self::Running => "the running gateway",
         })
+    }
+}
+
+impl Loaded {
+    /// What the file says now. Where there was none, the owner's folder may have one by now; one
+    /// that was there must still be.
+    ///
+    /// # Errors
+    /// As for [`Config::load`].
+    pub fn read_again(&self) -> Result<Config, LoadError> {
+        let Some(path) = self.path.clone().or_else(|| self.home.config_file()) else { return Ok(Config::default()) };
+        match read(&path) {
+            Ok(Some(bytes)) => Ok(Config::parse_bytes(&bytes, &path, &self.home)?),
+            Ok(None) => Err(LoadError::Long { path: path.display().to_string() }),
+            Err(error) if self.path.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(Config::default()),
+            Err(source) => {
+                Err(LoadError::Read { path: path.display().to_string(), origin: FileOrigin::Running, source })
+            }
+        }
     }
 }
 

@@ -60,6 +60,8 @@ pub struct GatewayConfig {
     pub max_subscriptions: usize,
     /// How long running turns may take to finish after SIGTERM.
     pub drain_timeout: Duration,
+    /// A plugin whose file changes is loaded anew by itself.
+    pub watch_plugins: bool,
 }
 
 /// `[agent]` or `[agents.NAME]`.
@@ -417,6 +419,7 @@ impl Default for GatewayConfig {
             queue: 256,
             max_subscriptions: 64,
             drain_timeout: Duration::from_secs(20),
+            watch_plugins: true,
         }
     }
 }

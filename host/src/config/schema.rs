@@ -84,6 +84,7 @@ const GATEWAY: &[Field<GatewayConfig>] = &[
         reader.one(&mut to.max_subscriptions, at, |n| value::integer(n, 1..=65_536))
     }),
     field("drain_timeout", |to, at, reader| reader.one(&mut to.drain_timeout, at, |n| value::duration(n, HOUR))),
+    field("watch_plugins", |to, at, reader| reader.one(&mut to.watch_plugins, at, value::boolean)),
 ];
 
 pub(super) const AGENT: &[Field<AgentConfig>] = &[

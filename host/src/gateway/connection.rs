@@ -354,8 +354,12 @@ impl Connection {
             return Ok(());
         }
         self.life = match self.life {
-            // A pong would not have been read while a request is at work.
-            _ if self.work.is_some() => Life::Heard,
+            // While a request is at work nothing is read, neither a pong nor a ping of the client's: it
+            // is shown that we live.
+            _ if self.work.is_some() => {
+                self.socket.ping()?;
+                Life::Heard
+            }
             Life::Heard => Life::Quiet,
             Life::Quiet => {
                 self.socket.ping()?;

@@ -9,12 +9,14 @@ mod connection;
 mod feed;
 mod http;
 mod listener;
+mod reload;
 mod rpc;
 mod server;
 mod socket;
 mod work;
 
 pub use access::RuleError;
+pub use reload::{PluginReload, ReloadError, ReloadOutcome, ReloadReport};
 use server::Shared;
 pub use server::{Gateway, GatewayError, GatewayState, PluginDirectory, Readiness};
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
@@ -12,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::access::{Access, RuleError};
 use super::listener;
+use super::reload::{ReloadError, ReloadReport};
 use super::rpc::Methods;
 use crate::agent::Dispatcher;
 use crate::config::GatewayConfig;
@@ -37,13 +39,17 @@ pub struct GatewayState {
     pub storage: String,
 }
 
-/// What clients are told of the plugins, as JSON objects with a `name`.
+/// What clients are told of the plugins, as JSON objects with a `name`, and what they may ask for.
 pub trait PluginDirectory: Send + Sync + 'static {
     /// All that are loaded, in short.
     fn list(&self) -> Vec<Value>;
 
     /// One, in full.
     fn inspect(&self, name: &str) -> Option<Value>;
+
+    /// Loads one plugin anew, or with none named all that differ from the config file. It goes on
+    /// where the future is dropped.
+    fn reload(&self, name: Option<String>) -> BoxFuture<'static, Result<ReloadReport, ReloadError>>;
 }
 
 /// A gateway that has its port and serves nobody yet.

@@ -5,15 +5,18 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::cli::Finished;
 use super::http::{Fetched, fetch};
 use super::{FakeProvider, within};
+
+/// The config file, in its owner's folder.
+const CONFIG: &str = "test.toml";
 
 /// What a gateway is started with.
 #[derive(Default)]
@@ -115,7 +118,7 @@ impl Builder {
     fn command(&self, home: &Path) -> Command {
         let mut command = exoclaw_in(home);
         if self.file == ConfigFile::Written {
-            let file = home.join("test.toml");
+            let file = home.join(CONFIG);
             std::fs::write(&file, self.config()).expect("a writable folder");
             command.arg("--config").arg(file);
         }
@@ -131,12 +134,12 @@ impl Builder {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let (stdout, lines) = read_stdout(child.stdout.take().expect("piped"));
-        let logs = Arc::new(Mutex::new(Vec::new()));
+        let logs = Arc::new(watch::Sender::new(Vec::new()));
         let kept = Arc::clone(&logs);
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
         let stderr = std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                kept.lock().expect("no poison").push(line);
+                kept.send_modify(|lines| lines.push(line));
             }
         });
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -184,7 +187,7 @@ pub(crate) struct Gateway {
     address: SocketAddr,
     home: TempDir,
     lines: mpsc::UnboundedReceiver<String>,
-    logs: Arc<Mutex<Vec<String>>>,
+    logs: Arc<watch::Sender<Vec<String>>>,
     readers: Vec<JoinHandle<()>>,
     config: String,
 }
@@ -222,9 +225,39 @@ impl Gateway {
         fetch(self.address, path, &[]).await.expect("an HTTP response")
     }
 
+    /// Waits until it has logged a line with all of these words, and returns it.
+    pub(crate) async fn logged(&self, words: &[&str]) -> String {
+        let mut logs = self.logs.subscribe();
+        let found = |line: &&String| words.iter().all(|word| line.contains(word));
+        let line = async {
+            loop {
+                if let Some(line) = logs.borrow_and_update().iter().find(found) {
+                    return line.clone();
+                }
+                logs.changed().await.expect("we hold the sender");
+            }
+        };
+        within(&format!("a line of the log with {words:?}"), line).await
+    }
+
+    /// Writes its config file anew.
+    pub(crate) fn edit_config(&mut self, edit: impl FnOnce(&str) -> String) {
+        self.config = edit(&self.config);
+        std::fs::write(self.home.path().join(CONFIG), &self.config).expect("a writable folder");
+    }
+
     /// Asks it to end.
     pub(crate) fn terminate(&self) {
-        let status = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        self.signal("-TERM");
+    }
+
+    /// What a terminal sends when it is closed, and an owner who has edited the config file.
+    pub(crate) fn hang_up(&self) {
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status();
         assert!(status.expect("kill runs").success());
     }
 
@@ -247,7 +280,7 @@ impl Gateway {
         for reader in self.readers.drain(..) {
             let _ = reader.join();
         }
-        self.logs.lock().map(|logs| logs.clone()).unwrap_or_default()
+        self.logs.borrow().clone()
     }
 }
 

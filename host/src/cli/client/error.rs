@@ -63,7 +63,7 @@ pub enum ClientError {
     #[error("the gateway has gone silent; is it still running?")]
     Silent,
     /// No answer in time.
-    #[error("the gateway does not answer `{method}` within 30 s; try again, or look at its log")]
+    #[error("the gateway does not answer `{method}` in time; try again, or look at its log")]
     Late {
         /// What was asked.
         method: String,

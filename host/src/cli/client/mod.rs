@@ -95,8 +95,21 @@ impl Client {
     /// # Errors
     /// The gateway answers with an error, or not within 30 s, or the connection is lost.
     pub async fn call(&mut self, method: &str, params: &Value) -> Result<Box<RawValue>, ClientError> {
+        self.call_within(ANSWER, method, params).await
+    }
+
+    /// Asks, and waits for the answer for as long as that.
+    ///
+    /// # Errors
+    /// As for [`Client::call`].
+    pub async fn call_within(
+        &mut self,
+        patience: Duration,
+        method: &str,
+        params: &Value,
+    ) -> Result<Box<RawValue>, ClientError> {
         let asked = self.send(method, params).await?;
-        let deadline = Instant::now() + ANSWER;
+        let deadline = Instant::now() + patience;
         loop {
             let incoming = timeout_at(deadline, self.receive()).await;
             match incoming.map_err(|_| ClientError::Late { method: method.to_owned() })?? {

@@ -220,6 +220,31 @@ fn the_last_place_for_a_file_may_be_empty_and_the_others_may_not() -> Result<(),
     Ok(())
 }
 
+#[test]
+fn a_file_that_was_there_at_start_must_still_be_there_when_it_is_read_again() -> Result<(), Box<dyn std::error::Error>>
+{
+    let home = tempfile::tempdir()?;
+    let file = home.path().join("config.toml");
+    let load = || {
+        let home = Some(home.path().as_os_str().to_owned());
+        Config::load_from(None, &|name| home.clone().filter(|_| name == "EXOCLAW_HOME"))
+    };
+    let without = load()?;
+    assert_eq!(without.read_again()?, Config::default());
+    std::fs::write(&file, "[gateway]\nport = 1")?;
+    assert_eq!(without.read_again()?.gateway.port, 1, "there is one by now");
+
+    let with = load()?;
+    std::fs::write(&file, "[gateway]\nport = 2")?;
+    assert_eq!((with.config.gateway.port, with.read_again()?.gateway.port), (1, 2));
+    std::fs::write(&file, "[gateway]\nprot = 2")?;
+    assert!(matches!(with.read_again(), Err(LoadError::Invalid(_))));
+    std::fs::remove_file(&file)?;
+    let gone = with.read_again().expect_err("the defaults were not asked for").to_string();
+    assert!(gone.contains("config.toml") && gone.contains("the running gateway"), "{gone}");
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {

@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::future::{self, BoxFuture};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -26,7 +27,7 @@ use crate::agent::{Dispatcher, Parts};
 use crate::bus::Topic;
 use crate::config::{Config, GatewayConfig};
 use crate::provider::{Jitter, Providers};
-use crate::runtime::Toolbox;
+use crate::runtime::Registry;
 use crate::secrets::Secret;
 use crate::store::{MemoryLimits, MemoryStore, Timestamp};
 
@@ -44,6 +45,13 @@ impl PluginDirectory for Plugins {
 
     fn inspect(&self, name: &str) -> Option<Value> {
         (name == "echo").then(|| json!({ "name": "echo", "tools": ["echo"] }))
+    }
+
+    fn reload(&self, name: Option<String>) -> BoxFuture<'static, std::result::Result<ReloadReport, ReloadError>> {
+        match name.as_deref() {
+            Some("slow") => future::pending().boxed(),
+            _ => future::ready(Ok(ReloadReport::default())).boxed(),
+        }
     }
 }
 
@@ -66,7 +74,7 @@ fn dispatcher(queue: usize) -> Dispatcher {
         store: Arc::new(MemoryStore::new(MemoryLimits::default())),
         providers: &Providers::new([]),
         jitter: Arc::new(Jitter::seeded(1)),
-        tools: &Toolbox::default(),
+        tools: &Registry::default(),
     };
     Dispatcher::new(parts).expect("the defaults fit together")
 }

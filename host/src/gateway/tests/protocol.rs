@@ -186,3 +186,17 @@ async fn a_client_that_pings_and_reads_nothing_fills_no_memory() -> Result {
     tokio::time::timeout(DEADLINE, async { while client.raw(&flood).await.is_ok() {} }).await?;
     gateway.stop().await
 }
+
+#[tokio::test]
+async fn who_waits_for_a_long_answer_is_shown_that_the_gateway_lives() -> Result {
+    let gateway = start(&config(), None)?;
+    let mut client = gateway.client().await?;
+    client.send(r#"{"jsonrpc":"2.0","id":1,"method":"plugin.reload","params":{"name":"slow"}}"#).await?;
+    tokio::time::pause();
+    for _ in 0..3 {
+        // Our own client gives up after 40 s of silence.
+        let sign = tokio::time::timeout(Duration::from_secs(40), client.socket.next()).await?;
+        assert!(matches!(sign, Some(Ok(Message::Ping(_)))), "{sign:?}");
+    }
+    Ok(())
+}

@@ -1,4 +1,4 @@
-//! What there is: `agent.list`, `plugin.list`, `plugin.inspect`.
+//! What there is: `agent.list`, `plugin.list`, `plugin.inspect`, and `plugin.reload`.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use super::super::error::RpcError;
 use super::super::params::Limit;
 use super::super::table::Method;
 use crate::agent::AgentInfo;
-use crate::gateway::Shared;
+use crate::gateway::{ReloadError, ReloadReport, Shared};
 use crate::store::ErrorCode;
 
-pub(super) fn methods() -> [Method; 3] {
+pub(super) fn methods() -> [Method; 4] {
     [
         Method::new("agent.list", "A page of the agents, by name.", &[], agents),
         Method::new("plugin.list", "A page of the loaded plugins, by name.", &[], plugins),
@@ -23,6 +23,12 @@ pub(super) fn methods() -> [Method; 3] {
             "One plugin: its imports, exports, tools, size and digest.",
             &[ErrorCode::NotFound],
             inspect,
+        ),
+        Method::new(
+            "plugin.reload",
+            "Loads a plugin anew and lets it take the old one's place. What cannot be loaded changes nothing.",
+            &[ErrorCode::NotFound, ErrorCode::Busy],
+            reload,
         ),
     ]
 }
@@ -87,12 +93,29 @@ struct Inspect {
 
 async fn inspect(shared: Arc<Shared>, params: Inspect) -> Result<Answer<Value>, RpcError> {
     let plugin = shared.state.plugins.inspect(&params.name).map(Answer::of);
-    plugin.ok_or_else(|| {
-        RpcError::application(
-            ErrorCode::NotFound,
-            format!("there is no plugin `{}`; `plugin.list` names them", params.name),
-        )
-    })
+    plugin.ok_or_else(|| ReloadError::Unknown(params.name).into())
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Reload {
+    /// The plugin's name. Where it is left out, the config file is read again, and every plugin
+    /// follows that differs from it.
+    name: Option<String>,
+}
+
+async fn reload(shared: Arc<Shared>, params: Reload) -> Result<Answer<ReloadReport>, RpcError> {
+    Ok(Answer::of(shared.state.plugins.reload(params.name).await?))
+}
+
+impl From<ReloadError> for RpcError {
+    fn from(error: ReloadError) -> Self {
+        let code = match error {
+            ReloadError::Unknown(_) => ErrorCode::NotFound,
+            ReloadError::Busy | ReloadError::Draining => ErrorCode::Busy,
+        };
+        Self::application(code, error.to_string())
+    }
 }
 
 #[cfg(test)]
