@@ -16,19 +16,19 @@ pub(crate) async fn with_hostile(provider: &FakeProvider, limits: &str) -> Gatew
 }
 
 /// Writes a plugin that comes with exoclaw or its tests.
-fn component(folder: &Path, name: &str) -> PathBuf {
+pub(crate) fn component(folder: &Path, name: &str) -> PathBuf {
     let guest = exoclaw_bundle_test::find(name).or_else(|| exoclaw_bundle::find(name)).expect("a guest");
     let path = folder.join(format!("{name}.wasm"));
     std::fs::write(&path, guest.bytes).expect("a writable folder");
     path
 }
 
-fn plugin(name: &str, path: &Path, rest: &str) -> String {
+pub(crate) fn plugin(name: &str, path: &Path, rest: &str) -> String {
     format!("[[plugins]]\nname = \"{name}\"\npath = {path:?}\n{rest}\n")
 }
 
 /// A model that calls the tool that the user names, with `n` as its argument where one is given.
-async fn obedient(wire: Wire) -> FakeProvider {
+pub(crate) async fn obedient(wire: Wire) -> FakeProvider {
     FakeProvider::start(wire, |request: &Request| match request.results().first() {
         Some((_, text)) => Reply::text(format!("I got {} bytes.", text.len())),
         None => {
@@ -67,7 +67,8 @@ async fn tools_that_loop_hold_up_nobody() {
     // More than there are threads to run them.
     let spinning = 2 * std::thread::available_parallelism().map_or(2, usize::from);
     let provider = obedient(Wire::Anthropic).await;
-    let gateway = with_hostile(&provider, &format!("time = \"1h\"\nconcurrency = {}", spinning + 1)).await;
+    let gateway =
+        with_hostile(&provider, &format!("time = \"1h\"\ncpu = \"1h\"\nconcurrency = {}", spinning + 1)).await;
     let mut client = Client::connect(&gateway).await;
     let mut turns = Vec::new();
     for index in 0..spinning {

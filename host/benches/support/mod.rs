@@ -11,7 +11,7 @@ use exoclaw::gateway::{Gateway, GatewayState, PluginDirectory};
 use exoclaw::net::Client;
 use exoclaw::provider::scripted::ScriptedModel;
 use exoclaw::provider::{Jitter, Providers};
-use exoclaw::runtime::Toolbox;
+use exoclaw::runtime::{Readings, Toolbox};
 use exoclaw::store::{MemoryLimits, MemoryStore, Timestamp};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,10 @@ impl PluginDirectory for NoPlugins {
 
     fn inspect(&self, _: &str) -> Option<Value> {
         None
+    }
+
+    fn readings(&self) -> Readings {
+        Readings::default()
     }
 }
 

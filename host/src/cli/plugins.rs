@@ -9,7 +9,7 @@ use tracing::info;
 use super::CliError;
 use crate::config::{Config, PluginName};
 use crate::gateway::PluginDirectory;
-use crate::runtime::{Linkage, Plugin, PluginSpec, Runtime, Services, Source, Toolbox};
+use crate::runtime::{Linkage, Plugin, PluginSpec, Readings, Runtime, Services, Source, Toolbox};
 
 /// Loads every plugin of the config. One that cannot be loaded keeps the gateway from starting.
 pub(super) async fn load(config: &Config, services: Services) -> Result<Toolbox, CliError> {
@@ -73,8 +73,11 @@ impl PluginDirectory for Directory {
                 "size": info.size,
                 "sha256": info.sha256,
                 "tools": info.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(),
+                "state": info.state,
+                "quarantine": info.quarantine,
                 "calls": info.calls,
                 "failures": info.failures,
+                "counts": info.counts,
             })
         };
         self.tools.plugins().iter().map(short).collect()
@@ -83,5 +86,9 @@ impl PluginDirectory for Directory {
     fn inspect(&self, name: &str) -> Option<Value> {
         let plugin = self.tools.plugins().iter().find(|plugin| plugin.name().as_str() == name)?;
         serde_json::to_value(plugin.info()).ok()
+    }
+
+    fn readings(&self) -> Readings {
+        Readings::of(self.tools.plugins())
     }
 }

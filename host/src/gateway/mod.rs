@@ -9,6 +9,7 @@ mod connection;
 mod feed;
 mod http;
 mod listener;
+mod metrics;
 mod rpc;
 mod server;
 mod socket;

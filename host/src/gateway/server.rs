@@ -15,6 +15,7 @@ use super::listener;
 use super::rpc::Methods;
 use crate::agent::Dispatcher;
 use crate::config::GatewayConfig;
+use crate::runtime::Readings;
 use crate::secrets::Secret;
 use crate::store::Timestamp;
 
@@ -44,6 +45,9 @@ pub trait PluginDirectory: Send + Sync + 'static {
 
     /// One, in full.
     fn inspect(&self, name: &str) -> Option<Value>;
+
+    /// All that is counted of them.
+    fn readings(&self) -> Readings;
 }
 
 /// A gateway that has its port and serves nobody yet.

@@ -26,7 +26,7 @@ use crate::agent::{Dispatcher, Parts};
 use crate::bus::Topic;
 use crate::config::{Config, GatewayConfig};
 use crate::provider::{Jitter, Providers};
-use crate::runtime::Toolbox;
+use crate::runtime::{Readings, Toolbox};
 use crate::secrets::Secret;
 use crate::store::{MemoryLimits, MemoryStore, Timestamp};
 
@@ -44,6 +44,10 @@ impl PluginDirectory for Plugins {
 
     fn inspect(&self, name: &str) -> Option<Value> {
         (name == "echo").then(|| json!({ "name": "echo", "tools": ["echo"] }))
+    }
+
+    fn readings(&self) -> Readings {
+        Readings::default()
     }
 }
 
