@@ -4,10 +4,14 @@
 //! that was not granted, links it, and asks it what it is. Each call then gets a store, an
 //! instance from the pool and limits of its own, and leaves nothing behind:
 //!
-//! - time: a busy guest yields its thread every 10 ms, and is dropped at its deadline;
+//! - time: a busy guest yields its thread every 10 ms, and is dropped at its deadline, or when a
+//!   processor has spent on it what it may;
 //! - memory: all its memories and tables count against one limit;
-//! - quantity: what it returns, logs, holds of the host and asks of the host is bounded;
+//! - quantity: what it returns, logs, holds of the host and asks of the host is bounded, and so is
+//!   how often it is called;
 //! - reach: it is linked to a log, and to a WASI in which there is nothing.
+//!
+//! A plugin that keeps failing is left alone for a while, and no other notices.
 //!
 //! What was loaded is what runs. No guest can make the host panic, wait without end or say
 //! something other than what happened.

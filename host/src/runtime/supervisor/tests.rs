@@ -176,6 +176,38 @@ fn a_reset_ends_a_quarantine_and_its_trials_count_for_nothing() {
     assert_eq!(ward.supervisor.close(new, Verdict::Answered, || ward.now), Some(Change::Left));
 }
 
+#[test]
+fn threads_that_fail_and_try_at_once_begin_one_quarantine_and_one_trial() {
+    let mut ward = Ward::new();
+    for round in 0..50 {
+        let entered: usize = on_threads(|| {
+            let fail = || ward.supervisor.admit(ward.now).ok().map(|pass| (pass, Verdict::Failed("it trapped")));
+            let close = |(pass, verdict)| ward.supervisor.close(pass, verdict, || ward.now);
+            (0..20).filter_map(|_| fail().and_then(close)).count()
+        });
+        assert_eq!(entered, 1, "{round}");
+        ward.pass_time(LONGEST);
+        let trials = std::sync::Mutex::new(Vec::new());
+        on_threads(|| {
+            let admitted = ward.supervisor.admit(ward.now).into_iter();
+            trials.lock().unwrap().extend(admitted);
+            0
+        });
+        let mut trials = trials.into_inner().unwrap();
+        assert_eq!(trials.len(), 1, "{round}");
+        let change = ward.supervisor.close(trials.remove(0), Verdict::Answered, || ward.now);
+        assert_eq!(change, Some(Change::Left));
+    }
+}
+
+/// The sum of what four threads count at once.
+fn on_threads(work: impl Fn() -> usize + Sync) -> usize {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(&work)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    })
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Admit,
