@@ -9,6 +9,8 @@ mod attacks;
 mod bundled;
 #[path = "conformance/hostile.rs"]
 mod hostile;
+#[path = "conformance/limits.rs"]
+mod limits;
 #[path = "conformance/load.rs"]
 mod load;
 #[path = "conformance/loopback.rs"]

@@ -55,8 +55,8 @@ async fn spinning_guests_do_not_pin_the_only_worker_thread() {
 
 #[tokio::test]
 async fn a_call_that_is_dropped_ends_and_frees_its_slot() {
-    let limits = PluginLimits { time: Duration::from_secs(600), concurrency: 1, ..PluginLimits::default() };
-    let plugin = hostile(limits).await;
+    let long = Duration::from_secs(600);
+    let plugin = hostile(PluginLimits { time: long, cpu: long, concurrency: 1, ..PluginLimits::default() }).await;
     let spin = tool(&plugin, "spin");
     let spinning = tokio::spawn(async move { call(&spin, "{}").await });
     // Whichever comes first, the second is only ever answered when the first is gone.

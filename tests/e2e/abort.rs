@@ -80,7 +80,7 @@ async fn a_stop_in_the_middle_of_tool_calls_leaves_whole_pairs() {
     for wire in WIRES {
         let calls = Reply::text("On it.").call("call_1", "spin", &json!({})).call("call_2", "answer", &json!({}));
         let provider = FakeProvider::scripted(wire, [calls, Reply::text("Hello.")]).await;
-        let gateway = crate::sandbox::with_hostile(&provider, "time = \"1h\"").await;
+        let gateway = crate::sandbox::with_hostile(&provider, "time = \"1h\"\ncpu = \"1h\"").await;
         let mut client = Client::connect(&gateway).await;
         let turn = client.send_chat("Compute.").await;
         client.until(&turn, "tool_use").await;

@@ -16,6 +16,7 @@ mod fallback;
 mod frames;
 mod idempotency;
 mod methods;
+mod metrics;
 mod privacy;
 mod reload;
 mod requests;

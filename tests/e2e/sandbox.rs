@@ -67,7 +67,8 @@ async fn tools_that_loop_hold_up_nobody() {
     // More than there are threads to run them.
     let spinning = 2 * std::thread::available_parallelism().map_or(2, usize::from);
     let provider = obedient(Wire::Anthropic).await;
-    let gateway = with_hostile(&provider, &format!("time = \"1h\"\nconcurrency = {}", spinning + 1)).await;
+    let gateway =
+        with_hostile(&provider, &format!("time = \"1h\"\ncpu = \"1h\"\nconcurrency = {}", spinning + 1)).await;
     let mut client = Client::connect(&gateway).await;
     let mut turns = Vec::new();
     for index in 0..spinning {

@@ -11,7 +11,7 @@ use exoclaw::gateway::{Gateway, GatewayState, PluginDirectory, ReloadError, Relo
 use exoclaw::net::Client;
 use exoclaw::provider::scripted::ScriptedModel;
 use exoclaw::provider::{Jitter, Providers};
-use exoclaw::runtime::Registry;
+use exoclaw::runtime::{Readings, Registry};
 use exoclaw::store::{MemoryLimits, MemoryStore, Timestamp};
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
@@ -31,6 +31,10 @@ impl PluginDirectory for NoPlugins {
 
     fn reload(&self, _: Option<String>) -> BoxFuture<'static, Result<ReloadReport, ReloadError>> {
         future::ready(Ok(ReloadReport::default())).boxed()
+    }
+
+    fn readings(&self) -> Readings {
+        Readings::default()
     }
 }
 

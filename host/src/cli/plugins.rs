@@ -12,7 +12,7 @@ use super::CliError;
 use super::reload::{LastReload, Reloads};
 use crate::config::{Config, PluginConfig, PluginName};
 use crate::gateway::{PluginDirectory, ReloadError, ReloadReport};
-use crate::runtime::{Linkage, Plugin, PluginInfo, PluginSpec, Registry, Runtime, Services, Source, Toolbox};
+use crate::runtime::{Linkage, Plugin, PluginInfo, PluginSpec, Readings, Registry, Runtime, Services, Source, Toolbox};
 
 /// What a gateway starts with.
 pub(super) struct Plugins {
@@ -91,8 +91,11 @@ impl PluginDirectory for Directory {
                 "size": info.size,
                 "sha256": info.sha256,
                 "tools": info.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(),
+                "state": info.state,
+                "quarantine": info.quarantine,
                 "calls": info.calls,
                 "failures": info.failures,
+                "counts": info.counts,
             });
             if let Some(last) = self.reloads.last(plugin.name()) {
                 short["last_reload"] = json!(last);
@@ -117,5 +120,9 @@ impl PluginDirectory for Directory {
 
     fn reload(&self, name: Option<String>) -> BoxFuture<'static, Result<ReloadReport, ReloadError>> {
         self.reloads.reload(name)
+    }
+
+    fn readings(&self) -> Readings {
+        Readings::of(self.plugins.snapshot().plugins())
     }
 }

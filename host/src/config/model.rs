@@ -163,7 +163,7 @@ pub struct PluginLimits {
     pub memory: ByteSize,
     /// Wall time of one call.
     pub time: Duration,
-    /// Time of one call that a processor spends in its code.
+    /// Time that a processor spends on one call.
     pub cpu: Duration,
     /// What one call may return, and what it may be given.
     pub result: ByteSize,

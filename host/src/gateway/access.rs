@@ -57,6 +57,8 @@ pub(super) enum Denied {
     Authorization,
     #[error("the token is wrong")]
     Token,
+    #[error("this takes the gateway's token: show it as `Authorization: Bearer TOKEN`")]
+    TokenMissing,
     #[error("a token was shown, but the gateway has none configured: connect without one, or set {0} for the gateway")]
     NoToken(String),
     #[error("the request came through a proxy, which needs a token: set {0} for the gateway and show it")]
@@ -69,7 +71,9 @@ impl Denied {
         match self {
             Self::HostMissing => StatusCode::BAD_REQUEST,
             Self::Host(_) | Self::Origin(_) => StatusCode::FORBIDDEN,
-            Self::Authorization | Self::Token | Self::NoToken(_) | Self::Proxied(_) => StatusCode::UNAUTHORIZED,
+            Self::Authorization | Self::Token | Self::TokenMissing | Self::NoToken(_) | Self::Proxied(_) => {
+                StatusCode::UNAUTHORIZED
+            }
         }
     }
 }
@@ -139,6 +143,15 @@ impl Access {
             return Err(Denied::Proxied(self.token_env.clone()));
         }
         Ok(Standing::Authorised)
+    }
+
+    /// Whether the client may read what only the owner may, where it can only show the token with
+    /// the request itself.
+    pub(super) fn authorise(&self, headers: &HeaderMap, peer: SocketAddr) -> Result<(), Denied> {
+        match self.standing(headers, peer)? {
+            Standing::Authorised => Ok(()),
+            Standing::MustAuthenticate => Err(Denied::TokenMissing),
+        }
     }
 
     /// Compares in constant time. Without a configured token, every token is wrong.

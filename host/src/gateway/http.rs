@@ -26,6 +26,7 @@ use tracing::{Instrument, debug};
 use super::Shared;
 use super::access::{Denied, Standing};
 use super::connection::{Connection, MAX_UNAUTHORISED_MESSAGE};
+use super::metrics;
 use super::socket::Socket;
 
 /// The largest request head, in bytes.
@@ -79,6 +80,7 @@ enum Route {
     WebSocket,
     Live,
     Ready,
+    Metrics,
 }
 
 /// What an unknown request gets.
@@ -93,6 +95,7 @@ fn route(method: &Method, path: &str) -> Result<Route, NoRoute> {
         "/ws" => (Route::WebSocket, "GET"),
         "/livez" => (Route::Live, "GET, HEAD"),
         "/readyz" => (Route::Ready, "GET, HEAD"),
+        "/metrics" => (Route::Metrics, "GET, HEAD"),
         _ => return Err(NoRoute::Path),
     };
     if allow.split(", ").any(|allowed| allowed == method.as_str()) { Ok(route) } else { Err(NoRoute::Method { allow }) }
@@ -107,6 +110,10 @@ fn respond(visit: &Arc<Visit>, request: Request<Incoming>) -> Answer {
     match route(&parts.method, parts.uri.path()) {
         Ok(Route::Live) => text(StatusCode::OK, "alive"),
         Ok(Route::Ready) if ready => text(StatusCode::OK, "ready"),
+        Ok(Route::Metrics) => match visit.shared.access.authorise(&parts.headers, visit.peer) {
+            Ok(()) => with(text(StatusCode::OK, metrics::page(&visit.shared)), CONTENT_TYPE, metrics::CONTENT_TYPE),
+            Err(denied) => deny(&denied),
+        },
         Ok(Route::WebSocket) if ready => upgrade(visit, Request::from_parts(parts, body)),
         Ok(Route::Ready | Route::WebSocket) => text(StatusCode::SERVICE_UNAVAILABLE, "the gateway is going down"),
         Err(NoRoute::Path) => text(StatusCode::NOT_FOUND, "there is nothing here: the gateway speaks JSON-RPC at /ws"),
@@ -195,6 +202,7 @@ mod tests {
     fn what_is_not_served_is_told_from_what_is_asked_wrongly() {
         assert_eq!(route(&Method::GET, "/ws"), Ok(Route::WebSocket));
         assert_eq!(route(&Method::HEAD, "/readyz"), Ok(Route::Ready));
+        assert_eq!(route(&Method::GET, "/metrics"), Ok(Route::Metrics));
         assert_eq!(route(&Method::POST, "/livez"), Err(NoRoute::Method { allow: "GET, HEAD" }));
         assert_eq!(route(&Method::HEAD, "/ws"), Err(NoRoute::Method { allow: "GET" }));
         for path in ["/", "/ws/", "/WS", "/livez/x", "//ws"] {

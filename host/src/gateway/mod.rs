@@ -9,6 +9,7 @@ mod connection;
 mod feed;
 mod http;
 mod listener;
+mod metrics;
 mod reload;
 mod rpc;
 mod server;

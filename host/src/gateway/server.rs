@@ -17,6 +17,7 @@ use super::reload::{ReloadError, ReloadReport};
 use super::rpc::Methods;
 use crate::agent::Dispatcher;
 use crate::config::GatewayConfig;
+use crate::runtime::Readings;
 use crate::secrets::Secret;
 use crate::store::Timestamp;
 
@@ -50,6 +51,9 @@ pub trait PluginDirectory: Send + Sync + 'static {
     /// Loads one plugin anew, or with none named all that differ from the config file. It goes on
     /// where the future is dropped.
     fn reload(&self, name: Option<String>) -> BoxFuture<'static, Result<ReloadReport, ReloadError>>;
+
+    /// All that is counted of them.
+    fn readings(&self) -> Readings;
 }
 
 /// A gateway that has its port and serves nobody yet.

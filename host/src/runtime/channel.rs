@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
+use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
 use crate::store::Timestamp;
 
 use super::bindings::{ChannelPluginPre, channel};
 use super::error::{CallError, LoadProblem};
-use super::invoke::{Invocation, Invoker};
+use super::invoke::{Invocation, Invoker, Purpose};
 use super::load::check_settings;
 use super::plugin::{Plugin, Side};
 use super::schema::Schema;
 use super::state::{Conditions, State};
-use super::tool::plugin_error;
+use super::tool::answer;
 
 /// A channel, configured.
 pub(super) struct ChannelSide {
@@ -32,20 +33,27 @@ impl ChannelSide {
         let pre = ChannelPluginPre::new(pre).map_err(|error| LoadProblem::Contract(format!("{error:#}")))?;
         let failed = |function| move |error| LoadProblem::Call { function, error };
         let description = invoker
-            .run(Invocation::at_load("describe"), async |store| {
-                let plugin = pre.instantiate_async(&mut *store).await?;
-                plugin.exoclaw_plugin_channel().call_describe(store).await
-            })
+            .run(
+                Invocation::at_load("describe"),
+                async |store| {
+                    let plugin = pre.instantiate_async(&mut *store).await?;
+                    plugin.exoclaw_plugin_channel().call_describe(store).await
+                },
+                Ok,
+            )
             .await
             .map_err(failed("describe"))?;
         let settings_schema = check_settings(&description.settings_schema, settings)?;
         let setup = invoker
-            .run(Invocation::at_load("configure"), async |store| {
-                let plugin = pre.instantiate_async(&mut *store).await?;
-                plugin.exoclaw_plugin_channel().call_configure(store, settings).await
-            })
+            .run(
+                Invocation::at_load("configure"),
+                async |store| {
+                    let plugin = pre.instantiate_async(&mut *store).await?;
+                    plugin.exoclaw_plugin_channel().call_configure(store, settings).await
+                },
+                answer,
+            )
             .await
-            .and_then(|result| result.map_err(plugin_error))
             .map_err(failed("configure"))?;
         Ok(Self { pre, settings_schema, platform: description.platform, setup })
     }
@@ -116,11 +124,11 @@ impl ChannelPlugin {
         event: &channel::Event,
     ) -> Result<channel::Incoming, CallError> {
         let (context, invocation) = self.told("parse-incoming", call);
-        let run = self.plugin.invoker.run(invocation, async |store| {
+        let work = async |store: &mut Store<State>| {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_channel().call_parse_incoming(store, &context, state, event).await
-        });
-        run.await?.map_err(plugin_error)
+        };
+        self.plugin.invoker.run(invocation, work, answer).await
     }
 
     /// From the agent to the platform: the next step of a delivery.
@@ -135,11 +143,11 @@ impl ChannelPlugin {
         progress: &[u8],
     ) -> Result<channel::Step, CallError> {
         let (context, invocation) = self.told("format-outgoing", call);
-        let run = self.plugin.invoker.run(invocation, async |store| {
+        let work = async |store: &mut Store<State>| {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_channel().call_format_outgoing(store, &context, state, outgoing, progress).await
-        });
-        run.await?.map_err(plugin_error)
+        };
+        self.plugin.invoker.run(invocation, work, answer).await
     }
 
     /// What became of a delivery's request.
@@ -155,12 +163,12 @@ impl ChannelPlugin {
         outcome: &channel::Outcome,
     ) -> Result<channel::Step, CallError> {
         let (context, invocation) = self.told("parse-delivery", call);
-        let run = self.plugin.invoker.run(invocation, async |store| {
+        let work = async |store: &mut Store<State>| {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             let channel = plugin.exoclaw_plugin_channel();
             channel.call_parse_delivery(store, &context, state, outgoing, progress, outcome).await
-        });
-        run.await?.map_err(plugin_error)
+        };
+        self.plugin.invoker.run(invocation, work, answer).await
     }
 
     /// How to get at an attachment: `handle` names it, `previous` answers the last look-up.
@@ -175,11 +183,11 @@ impl ChannelPlugin {
         previous: Option<&channel::Response>,
     ) -> Result<channel::Fetch, CallError> {
         let (context, invocation) = self.told("fetch-attachment", call);
-        let run = self.plugin.invoker.run(invocation, async |store| {
+        let work = async |store: &mut Store<State>| {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_channel().call_fetch_attachment(store, &context, state, handle, previous).await
-        });
-        run.await?.map_err(plugin_error)
+        };
+        self.plugin.invoker.run(invocation, work, answer).await
     }
 
     fn told<'a>(&self, function: &'static str, call: ChannelCall<'a>) -> (channel::Context, Invocation<'a>) {
@@ -191,7 +199,7 @@ impl ChannelPlugin {
             attempt: call.attempt,
         };
         let conditions = Conditions::Standing { now: call.now, seed: call.random };
-        (context, Invocation { function, call: call.id, conditions, caller: None })
+        (context, Invocation { function, call: call.id, purpose: Purpose::Work, conditions, caller: None })
     }
 }
 

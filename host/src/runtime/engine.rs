@@ -60,6 +60,8 @@ pub(super) struct Machine {
     pub(super) allocation: Allocation,
     /// One permit a slot; a call takes as many as its component weighs.
     pub(super) slots: Semaphore,
+    /// How many slots there are.
+    pub(super) size: usize,
     _ticker: Ticker,
 }
 
@@ -86,7 +88,7 @@ impl Machine {
         let engine =
             Engine::new(&config(allocation, count)).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
         let ticker = Ticker::start(&engine).map_err(RuntimeError::Thread)?;
-        Ok(Self { engine, allocation, slots: Semaphore::new(slots), _ticker: ticker })
+        Ok(Self { engine, allocation, slots: Semaphore::new(slots), size: slots, _ticker: ticker })
     }
 }
 

@@ -150,6 +150,9 @@ pub enum LoadProblem {
     },
 }
 
+/// Where a limit of a plugin stands in the config.
+const LIMITS: &str = "`[limits.plugin]` or the plugin's own `[plugins.limits]`";
+
 /// Why a call has no result. The texts are fit for a model to read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -174,13 +177,20 @@ pub enum CallError {
     #[error("the plugin exited with status {0} instead of answering")]
     Exit(i32),
     /// It ran for longer than it may.
-    #[error("the plugin took longer than its limit of {0:?} and was stopped")]
+    #[error("the plugin took longer than its limit of {0:?} and was stopped (its owner sets `time` in {LIMITS})")]
     Timeout(Duration),
+    /// It computed for longer than it may.
+    #[error(
+        "the plugin computed for longer than its limit of {0:?} and was stopped (its owner sets `cpu` in {LIMITS})"
+    )]
+    Cpu(Duration),
     /// It asked for more memory than it may have, and failed.
-    #[error("the plugin needed more memory than its limit of {0} and was stopped")]
+    #[error(
+        "the plugin needed more memory than its limit of {0} and was stopped (its owner sets `memory` in {LIMITS})"
+    )]
     Memory(ByteSize),
     /// It called the host without end.
-    #[error("the plugin called the host more than {0} times and was stopped")]
+    #[error("the plugin called the host more than {0} times and was stopped (its owner sets `host_calls` in {LIMITS})")]
     HostCalls(u32),
     /// It took more of the host's handles (timers, streams, requests) than one call may hold.
     #[error("the plugin held more than {0} of the host's handles at once and was stopped")]
@@ -189,17 +199,53 @@ pub enum CallError {
     #[error("the plugin broke its interface: {0}")]
     Abi(String),
     /// It returned, or handed to the host, too much.
-    #[error("the plugin's result is larger than its limit of {0}")]
+    #[error("the plugin's result is larger than its limit of {0} (its owner sets `result` in {LIMITS})")]
     ResultTooLarge(ByteSize),
     /// It returned what is not what it says.
     #[error("the plugin's result is invalid: {0}")]
     InvalidResult(String),
     /// All slots stayed taken for as long as a call may take.
-    #[error("too many calls run at once; try again later")]
+    #[error(
+        "too many calls run at once; try again later (its owner sets `concurrency` in {LIMITS}, and `turns` in \
+         `[limits]`)"
+    )]
     Busy,
+    /// It was called too often; this call did not reach it.
+    #[error(
+        "the plugin may be called {limit} times a minute; try again in {retry_in:?} (its owner sets `rate` in {LIMITS})"
+    )]
+    Rate {
+        /// Calls a minute.
+        limit: u32,
+        /// When there is room for one more, in whole milliseconds.
+        retry_in: Duration,
+    },
+    /// It failed again and again; this call did not reach it.
+    #[error("the plugin keeps failing and is not called for now; try again in {retry_in:?}; its last failure: {last}")]
+    Quarantined {
+        /// When it is tried again, in whole seconds.
+        retry_in: Duration,
+        /// How it failed.
+        last: String,
+    },
     /// The host could not do what the guest asked of it.
     #[error("the call failed in the host: {0}")]
     Host(String),
+}
+
+impl CallError {
+    /// The same in words that hold nothing of what the call was about, for those who had no part
+    /// in it.
+    pub(super) fn cause(&self) -> String {
+        match self {
+            Self::InvalidResult(_) => "the plugin's result is invalid".into(),
+            Self::Abi(_) => "the plugin broke its interface".into(),
+            Self::Host(_) => "the call failed in the host".into(),
+            Self::Plugin(_) => "the plugin answered with an error".into(),
+            Self::InvalidArguments(_) => "the arguments do not fit the tool's schema".into(),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// An error that a plugin returns: `types.error`.

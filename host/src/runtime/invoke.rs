@@ -1,15 +1,15 @@
-//! One call: a slot, a fresh store, the plugin's limits around it, and its end in words.
+//! One call: leave to make it, a slot, a fresh store, the plugin's limits around it, and its end in
+//! words.
 //!
 //! Everything that a call holds is owned by its future, so dropping the future ends the call and
 //! frees its slot, wherever it is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tracing::{Instrument, Span, field};
+use tracing::{Instrument, field};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{CallHook, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
@@ -17,15 +17,15 @@ use wasmtime_wasi::I32Exit;
 use crate::config::{ByteSize, PluginLimits, PluginName};
 use crate::store::Timestamp;
 
+use super::counts::{Counts, PluginCounts};
 use super::engine::Machine;
 use super::error::{CallError, TrapClass};
 use super::grants::Reach;
 use super::output::cut;
+use super::rate::Rate;
+use super::record::{Record, Running, Slot};
 use super::state::{Caller, Conditions, MAX_RESOURCES, State};
-
-/// The most calls of the host in one invocation. Wasmtime has no limit of its own, and the work of
-/// each is the host's.
-const MAX_HOST_CALLS: u32 = 100_000;
+use super::supervisor::{Change, Quarantine, Supervisor};
 
 /// The most resource handles in the tables of one call's components.
 const MAX_HANDLES: usize = 1_000;
@@ -42,15 +42,25 @@ pub(super) struct Invocation<'a> {
     pub(super) function: &'static str,
     /// The caller's id of the call, for logs.
     pub(super) call: &'a str,
+    pub(super) purpose: Purpose,
     pub(super) conditions: Conditions,
     pub(super) caller: Option<Caller>,
+}
+
+/// Why a plugin is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To find out what it is. Neither its rate nor its health is touched.
+    Load,
+    /// To do its work.
+    Work,
 }
 
 impl Invocation<'_> {
     /// What a plugin is asked at load is pure, so it is asked outside of time, by nobody.
     pub(super) fn at_load(function: &'static str) -> Self {
         let conditions = Conditions::Standing { now: Timestamp(0), seed: 0 };
-        Self { function, call: "", conditions, caller: None }
+        Self { function, call: "", purpose: Purpose::Load, conditions, caller: None }
     }
 }
 
@@ -59,7 +69,8 @@ impl Invocation<'_> {
 pub struct CallStats {
     /// From when it had a slot to its end.
     pub wall: Duration,
-    /// In the plugin's code.
+    /// That a processor spent on it: its code, making its instance, what the host did for it on
+    /// the spot. Waiting is not in it.
     pub cpu: Duration,
     /// All its memories and tables at their largest, in bytes.
     pub peak_memory: usize,
@@ -77,14 +88,19 @@ pub(super) struct Invoker {
     weight: u32,
     /// Calls of this plugin at once.
     own: Semaphore,
-    calls: AtomicU64,
-    failures: AtomicU64,
+    rate: Rate,
+    supervisor: Supervisor,
+    counts: Counts,
 }
 
 impl Invoker {
     pub(super) fn new(machine: Arc<Machine>, reach: Arc<Reach>, weight: u32) -> Self {
-        let own = Semaphore::new(reach.limits.concurrency.clamp(1, Semaphore::MAX_PERMITS));
-        Self { machine, reach, weight, own, calls: AtomicU64::new(0), failures: AtomicU64::new(0) }
+        let limits = &reach.limits;
+        let own = Semaphore::new(limits.concurrency.clamp(1, Semaphore::MAX_PERMITS));
+        // As many at a stroke as may run at once, or as a second brings.
+        let burst = limits.concurrency.max(usize::try_from(limits.rate / 60).unwrap_or(usize::MAX));
+        let rate = Rate::new(limits.rate, burst, Instant::now());
+        Self { machine, reach, weight, own, rate, supervisor: Supervisor::new(), counts: Counts::default() }
     }
 
     pub(super) fn plugin(&self) -> &PluginName {
@@ -99,97 +115,134 @@ impl Invoker {
         &self.reach
     }
 
-    /// Calls so far, and those of them that ended without an answer of the plugin's.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        (self.calls.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
+    pub(super) fn machine(&self) -> &Machine {
+        &self.machine
     }
 
-    /// Runs `work` in a store of its own.
+    /// What became of its calls so far.
+    pub(super) fn counts(&self) -> PluginCounts {
+        self.counts.read()
+    }
+
+    /// Calls that run now.
+    pub(super) fn running(&self) -> usize {
+        self.reach.limits.concurrency.saturating_sub(self.own.available_permits())
+    }
+
+    /// Whether the plugin failed so often that it is not called.
+    pub(super) fn quarantine(&self) -> Option<Quarantine> {
+        self.supervisor.quarantine()
+    }
+
+    /// Lets the plugin be called again at once.
+    pub(super) fn reset_quarantine(&self) {
+        if let Some(Change::Left) = self.supervisor.reset() {
+            tracing::info!(plugin = %self.reach.plugin, "the plugin is let out of quarantine");
+        }
+    }
+
+    /// Runs `work` in a store of its own, and makes of its answer what `read` makes of it.
     ///
     /// It waits for a slot for as long as a call may take, and then runs for as long.
-    pub(super) async fn run<R>(
+    pub(super) async fn run<R, T>(
         &self,
         invocation: Invocation<'_>,
         work: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
-    ) -> Result<R, CallError> {
-        self.measured(invocation, work).await.0
+        read: impl FnOnce(R) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        self.measured(invocation, work, read).await.0
     }
 
     /// The same, with what it took.
-    pub(super) async fn measured<R>(
+    pub(super) async fn measured<R, T>(
         &self,
         invocation: Invocation<'_>,
         work: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
-    ) -> (Result<R, CallError>, CallStats) {
-        let Invocation { function, call, conditions, caller } = invocation;
+        read: impl FnOnce(R) -> Result<T, CallError>,
+    ) -> (Result<T, CallError>, CallStats) {
         let span = tracing::info_span!(
             "invoke",
             plugin = %self.reach.plugin,
-            function,
-            call,
+            function = invocation.function,
+            call = invocation.call,
             outcome = field::Empty,
             ms = field::Empty,
+            cpu_ms = field::Empty,
             peak_bytes = field::Empty,
         );
-        let record = Record { invoker: self, span: span.clone(), started: Instant::now(), outcome: "dropped" };
-        self.recorded(record, conditions, caller, work).instrument(span).await
+        let mut record = Record::new(&self.counts, &self.supervisor, span.clone());
+        let recorded = async {
+            let result = self.attempt(&mut record, invocation, work, read).await;
+            let stats = record.close(&result);
+            (result, stats)
+        };
+        recorded.instrument(span).await
     }
 
-    async fn recorded<R>(
-        &self,
-        mut record: Record<'_>,
-        conditions: Conditions,
-        caller: Option<Caller>,
+    async fn attempt<'a, R, T>(
+        &'a self,
+        record: &mut Record<'a>,
+        invocation: Invocation<'_>,
         work: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
-    ) -> (Result<R, CallError>, CallStats) {
+        read: impl FnOnce(R) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        if invocation.purpose == Purpose::Work {
+            self.admit(record)?;
+        }
         let limit = self.reach.limits.time;
-        let Ok(Ok(slot)) = timeout(limit, self.slot()).await else {
-            record.outcome = "busy";
-            return (Err(CallError::Busy), CallStats::default());
-        };
-        let started = Instant::now();
-        let mut store = self.store(conditions, caller);
-        let result = match timeout(limit, work(&mut store)).await {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(error)) => Err(self.classify(&error, store.data())),
+        let slot = timeout(limit, self.slot()).await.map_err(|_| CallError::Busy)??;
+        let running = record.run(Running { store: self.store(invocation), _slot: slot });
+        let cpu = running.store.data().cpu.clone();
+        let answer = match timeout(limit, cpu.of(work(&mut running.store))).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.classify(&error, running.store.data())),
             Err(_) => Err(CallError::Timeout(limit)),
         };
-        record.outcome = result.as_ref().map_or_else(outcome, |_| "ok");
-        record.span.record("peak_bytes", store.data().meter.peak());
-        let stats = CallStats {
-            wall: started.elapsed(),
-            cpu: Duration::ZERO,
-            peak_memory: store.data().meter.peak(),
-            host_calls: store.data().host_calls,
-            egress: 0,
-        };
-        drop(store);
-        // The instance is gone before its slot is free.
-        drop(slot);
-        (result, stats)
+        record.settle();
+        answer.and_then(read)
     }
 
-    async fn slot(&self) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), CallError> {
+    /// Leave to make a call: the plugin is well, and was not called too often.
+    fn admit(&self, record: &mut Record<'_>) -> Result<(), CallError> {
+        let pass = self.supervisor.admit(record.came).map_err(|refusal| CallError::Quarantined {
+            retry_in: round_up(refusal.retry_in, Duration::from_secs(1)),
+            last: refusal.reason,
+        })?;
+        record.pass = Some(pass);
+        self.rate.take(record.came).map_err(|wait| CallError::Rate {
+            limit: self.reach.limits.rate,
+            retry_in: round_up(wait, Duration::from_millis(1)),
+        })
+    }
+
+    async fn slot(&self) -> Result<Slot<'_>, CallError> {
         // Neither is ever closed.
         let own = self.own.acquire().await.map_err(|_| CallError::Busy)?;
         let machine = self.machine.slots.acquire_many(self.weight).await.map_err(|_| CallError::Busy)?;
         Ok((own, machine))
     }
 
-    fn store(&self, conditions: Conditions, caller: Option<Caller>) -> Store<State> {
-        let mut store = Store::new(&self.machine.engine, State::new(self.reach.clone(), caller, conditions));
+    fn store(&self, invocation: Invocation<'_>) -> Store<State> {
+        let state = State::new(self.reach.clone(), invocation.caller, invocation.conditions);
+        let mut store = Store::new(&self.machine.engine, state);
         store.limiter(|state| &mut state.meter);
         // Not `epoch_deadline_async_yield_and_update`, whose yield wakes the task at once: workers that
         // always have such a task at hand look for I/O only every 61 polls of 10 ms.
-        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now()))));
+        store.epoch_deadline_callback(|context| {
+            let state = context.data();
+            if state.cpu.at_tick() > state.reach.limits.cpu {
+                return Err(TooMuchCpu.into());
+            }
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        });
         store.set_epoch_deadline(1);
         store.set_hostcall_fuel(self.reach.limits.result.bytes().saturating_add(RESULT_OVERHEAD));
         store.set_max_component_handles(MAX_HANDLES);
         store.call_hook(|mut context, hook| {
             if let CallHook::CallingHost = hook {
-                let calls = &mut context.data_mut().host_calls;
-                *calls += 1;
-                if *calls > MAX_HOST_CALLS {
+                let state = context.data_mut();
+                state.host_calls += 1;
+                if state.host_calls > state.reach.limits.host_calls {
                     return Err(TooManyHostCalls.into());
                 }
             }
@@ -199,21 +252,25 @@ impl Invoker {
     }
 
     fn classify(&self, error: &wasmtime::Error, state: &State) -> CallError {
-        if state.meter.refused() {
-            CallError::Memory(self.reach.limits.memory)
-        } else if error.is::<TooManyHostCalls>() {
-            CallError::HostCalls(MAX_HOST_CALLS)
+        let limits = &self.reach.limits;
+        // What ended the call comes before what a guest made of a refusal earlier on.
+        if error.is::<TooManyHostCalls>() {
+            CallError::HostCalls(limits.host_calls)
+        } else if error.is::<TooMuchCpu>() {
+            CallError::Cpu(limits.cpu)
+        } else if is_fuel_exhausted(error) {
+            CallError::ResultTooLarge(limits.result)
+        } else if error.is::<PoolConcurrencyLimitError>() {
+            // The slots are there to make this impossible.
+            tracing::error!(error = format!("{error:#}"), "the pool is smaller than its slots");
+            CallError::Busy
+        } else if state.meter.refused() {
+            CallError::Memory(limits.memory)
         } else if let Some(I32Exit(status)) = error.downcast_ref() {
             CallError::Exit(*status)
         } else if let Some(trap) = error.downcast_ref::<Trap>() {
             tracing::debug!(error = format!("{error:#}"), "the guest trapped");
             CallError::Trap(TrapClass::from(*trap))
-        } else if is_fuel_exhausted(error) {
-            CallError::ResultTooLarge(self.reach.limits.result)
-        } else if error.is::<PoolConcurrencyLimitError>() {
-            // The slots are there to make this impossible.
-            tracing::error!(error = format!("{error:#}"), "the pool is smaller than its slots");
-            CallError::Busy
         } else if let Some(ResourceTableError::Full) = error.downcast_ref() {
             CallError::Handles(MAX_RESOURCES)
         } else if is_out_of_handles(error) {
@@ -248,39 +305,25 @@ fn is_fuel_exhausted(error: &wasmtime::Error) -> bool {
 #[error("too many calls of the host")]
 struct TooManyHostCalls;
 
-/// Writes the end of a call, however it comes, into its span and the plugin's counts.
-struct Record<'a> {
-    invoker: &'a Invoker,
-    span: Span,
-    started: Instant,
-    outcome: &'static str,
+#[derive(Debug, thiserror::Error)]
+#[error("too much time of a processor")]
+struct TooMuchCpu;
+
+/// To whole units, so that a text is short and whoever waits for so long has waited long enough.
+fn round_up(duration: Duration, unit: Duration) -> Duration {
+    let units = duration.as_nanos().div_ceil(unit.as_nanos().max(1));
+    unit.saturating_mul(u32::try_from(units).unwrap_or(u32::MAX))
 }
 
-impl Drop for Record<'_> {
-    fn drop(&mut self) {
-        self.invoker.calls.fetch_add(1, Ordering::Relaxed);
-        self.span.record("outcome", self.outcome);
-        self.span.record("ms", self.started.elapsed().as_secs_f64() * 1e3);
-        if self.outcome == "ok" {
-            tracing::debug!(parent: &self.span, "the plugin answered");
-        } else {
-            self.invoker.failures.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(parent: &self.span, "the plugin did not answer");
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn outcome(error: &CallError) -> &'static str {
-    match error {
-        CallError::Trap(_) => "trap",
-        CallError::Exit(_) => "exit",
-        CallError::Timeout(_) => "timeout",
-        CallError::Memory(_) => "memory",
-        CallError::HostCalls(_) => "host calls",
-        CallError::Handles(_) => "handles",
-        CallError::Abi(_) => "broken interface",
-        CallError::ResultTooLarge(_) => "too large",
-        CallError::Busy => "busy",
-        _ => "failed",
+    #[test]
+    fn waits_are_told_in_whole_units_and_never_too_short() {
+        let second = Duration::from_secs(1);
+        assert_eq!(round_up(Duration::from_nanos(1), second), second);
+        assert_eq!(round_up(second, second), second);
+        assert_eq!(round_up(Duration::from_millis(9_001), second), Duration::from_secs(10));
     }
 }

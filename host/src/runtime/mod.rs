@@ -4,10 +4,14 @@
 //! that was not granted, links it, and asks it what it is. Each call then gets a store, an
 //! instance from the pool and limits of its own, and leaves nothing behind:
 //!
-//! - time: a busy guest yields its thread every 10 ms, and is dropped at its deadline;
+//! - time: a busy guest yields its thread every 10 ms, and is dropped at its deadline, or when a
+//!   processor has spent on it what it may;
 //! - memory: all its memories and tables count against one limit;
-//! - quantity: what it returns, logs, holds of the host and asks of the host is bounded;
+//! - quantity: what it returns, logs, holds of the host and asks of the host is bounded, and so is
+//!   how often it is called;
 //! - reach: it is linked to a log, and to a WASI in which there is nothing.
+//!
+//! A plugin that keeps failing is left alone for a while, and no other notices.
 //!
 //! What was loaded is what runs. No guest can make the host panic, wait without end or say
 //! something other than what happened.
@@ -15,6 +19,8 @@
 pub mod bindings;
 mod capability;
 mod channel;
+mod counts;
+mod cpu;
 mod egress;
 mod engine;
 mod error;
@@ -27,9 +33,13 @@ mod load;
 mod meter;
 mod output;
 mod plugin;
+mod rate;
+mod readings;
+mod record;
 mod registry;
 pub mod schema;
 mod state;
+mod supervisor;
 mod ticker;
 mod tool;
 mod toolbox;
@@ -37,13 +47,15 @@ mod trial;
 
 pub use capability::{Progress, ProgressReport};
 pub use channel::{ChannelCall, ChannelPlugin};
+pub use counts::{FailureClass, LastFailure, PluginCounts};
 pub use engine::Allocation;
 pub use error::{CallError, LoadError, LoadProblem, PluginError, RuntimeError, TrapClass};
 pub use grants::{Secrets, Services};
 pub use imports::{Capability, Linkage, Ungranted};
 pub use invoke::CallStats;
 pub use load::{PluginSpec, Runtime, Source, Trust};
-pub use plugin::{ImportInfo, LimitsInfo, Plugin, PluginInfo, PluginKind};
+pub use plugin::{ImportInfo, LimitsInfo, Plugin, PluginInfo, PluginKind, PluginState};
+pub use readings::{PluginReading, PoolReading, QuarantineInfo, Readings};
 pub use registry::{Change, Consent, Objection, Proposal, Registry, SwapError, SwapGuard};
 pub use tool::{CallConditions, HintsInfo, Tool, ToolCall, ToolInfo};
 pub use toolbox::Toolbox;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -14,42 +15,77 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::bindings::logging::Level;
+use crate::config::ByteSize;
 
 /// The longest line that is kept; the rest of it is cut.
 const MAX_LINE: usize = 4 << 10;
-/// Lines of one call.
-const MAX_LINES: u32 = 256;
-/// Bytes of all lines of one call.
-const MAX_BYTES: usize = 64 << 10;
+/// What stands around a line in the log, and counts with it: empty lines have a price, too.
+const AROUND_LINE: usize = 64;
 /// What a stream takes at a time, more than any line.
 const PERMIT: usize = 64 << 10;
 
-/// The lines of one source in one call.
+/// What one call may still write, to its log, standard output and standard error together.
+#[derive(Debug, Clone)]
+pub(super) struct Quota(Arc<AtomicUsize>);
+
+/// In a [`Quota`] that is used up.
+const SILENCED: usize = usize::MAX;
+
+#[derive(Debug, PartialEq, Eq)]
+enum Room {
+    Enough,
+    /// There is none for this line, the first that is too much.
+    Exceeded,
+    None,
+}
+
+impl Quota {
+    /// So many bytes. None at all is no excess, but what the owner asked for.
+    pub(super) fn new(limit: ByteSize) -> Self {
+        let bytes = limit.bytes();
+        Self(Arc::new(AtomicUsize::new(if bytes == 0 { SILENCED } else { bytes })))
+    }
+
+    /// Takes a line of so many bytes out. A guest has one thread, so nothing comes between.
+    fn take(&self, bytes: usize) -> Room {
+        let left = self.0.load(Ordering::Relaxed);
+        if left == SILENCED {
+            return Room::None;
+        }
+        let (left, room) = match left.checked_sub(bytes + AROUND_LINE) {
+            Some(left) => (left, Room::Enough),
+            None => (SILENCED, Room::Exceeded),
+        };
+        self.0.store(left, Ordering::Relaxed);
+        room
+    }
+}
+
+/// Where the lines of one source in one call go.
 #[derive(Debug)]
 pub(super) struct Lines {
     source: &'static str,
-    lines: u32,
-    bytes: usize,
-    silenced: bool,
+    quota: Quota,
 }
 
 impl Lines {
-    pub(super) fn of(source: &'static str) -> Self {
-        Self { source, lines: 0, bytes: 0, silenced: false }
+    pub(super) fn of(source: &'static str, quota: Quota) -> Self {
+        Self { source, quota }
     }
 
     /// Logs a line within what is left, in the span of the invocation.
-    pub(super) fn write(&mut self, level: Level, line: &str) {
-        if self.silenced {
-            return;
-        }
+    pub(super) fn write(&self, level: Level, line: &str) {
         let shown = cut(line, MAX_LINE);
-        self.lines += 1;
-        self.bytes += shown.len();
-        if self.lines > MAX_LINES || self.bytes > MAX_BYTES {
-            self.silenced = true;
-            tracing::debug!(target: "exoclaw::guest", source = self.source, "the guest writes too much: the rest is dropped");
-            return;
+        match self.quota.take(shown.len()) {
+            Room::Enough => {}
+            Room::Exceeded => {
+                tracing::debug!(
+                    target: "exoclaw::guest", source = self.source,
+                    "the guest writes more than `log` in its limits allows: the rest is dropped"
+                );
+                return;
+            }
+            Room::None => return,
         }
         let (source, cut) = (self.source, line.len() - shown.len());
         match level {
@@ -88,8 +124,8 @@ struct Partial {
 }
 
 impl Output {
-    pub(super) fn new(source: &'static str) -> Self {
-        Self(Arc::new(Mutex::new(Partial { lines: Lines::of(source), line: Vec::new() })))
+    pub(super) fn new(source: &'static str, quota: Quota) -> Self {
+        Self(Arc::new(Mutex::new(Partial { lines: Lines::of(source, quota), line: Vec::new() })))
     }
 
     fn take(&self, bytes: &[u8]) {
@@ -183,25 +219,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_is_dropped_for_good() {
-        let mut lines = Lines::of("log");
-        for _ in 0..MAX_LINES {
-            lines.write(Level::Info, "x");
-        }
-        assert!(!lines.silenced);
-        lines.write(Level::Info, "x");
-        assert!(lines.silenced);
+    fn all_that_a_call_writes_comes_out_of_one_quota() {
+        let quota = Quota::new(ByteSize::kib(1));
+        let (log, stdout) = (Lines::of("log", quota.clone()), Output::new("stdout", quota.clone()));
+        log.write(Level::Info, &"x".repeat(500));
+        stdout.take(&[b'x'; 300]);
+        stdout.take(b"\n");
+        assert_eq!(quota.0.load(Ordering::Relaxed), 1024 - 500 - 300 - 2 * AROUND_LINE);
+        log.write(Level::Info, &"x".repeat(100));
+        assert_eq!(quota.take(0), Room::None, "what is too much is dropped for good");
+    }
 
-        let mut lines = Lines::of("log");
-        for _ in 0..=MAX_BYTES / MAX_LINE {
-            lines.write(Level::Info, &"x".repeat(MAX_LINE * 2));
+    #[test]
+    fn only_the_first_line_that_is_too_much_is_one_to_speak_of() {
+        let quota = Quota::new(ByteSize::kib(1));
+        for _ in 0..1024 / AROUND_LINE {
+            assert_eq!(quota.take(0), Room::Enough);
         }
-        assert!(lines.silenced);
+        assert_eq!([quota.take(0), quota.take(0)], [Room::Exceeded, Room::None]);
+        assert_eq!(Quota::new(ByteSize(0)).take(0), Room::None);
     }
 
     #[test]
     fn a_stream_without_newlines_holds_one_line() {
-        let output = Output::new("stdout");
+        let output = Output::new("stdout", Quota::new(ByteSize::kib(64)));
         for _ in 0..1_000 {
             output.take(&[b'x'; 1_000]);
         }

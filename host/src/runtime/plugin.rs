@@ -1,15 +1,19 @@
 //! A loaded plugin, and what can be said of it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::config::PluginName;
+use crate::store::Timestamp;
 
 use super::channel::{ChannelPlugin, ChannelSide};
+use super::counts::PluginCounts;
 use super::imports::{self, Import, Provision};
 use super::invoke::Invoker;
+use super::readings::QuarantineInfo;
 use super::tool::{Tool, ToolInfo, ToolSide};
 
 /// A component that was loaded: what it is stays as it was, whatever becomes of its file.
@@ -82,7 +86,8 @@ impl Plugin {
                 (&side.settings_schema, Vec::new(), setup.origins.clone(), setup.secrets.clone())
             }
         };
-        let (calls, failures) = self.invoker.counts();
+        let counts = self.invoker.counts();
+        let quarantine = self.quarantine();
         let limits = self.invoker.limits();
         PluginInfo {
             name: self.name().to_string(),
@@ -100,12 +105,30 @@ impl Plugin {
             limits: LimitsInfo {
                 memory: limits.memory.to_string(),
                 time_ms: u64::try_from(limits.time.as_millis()).unwrap_or(u64::MAX),
+                cpu_ms: u64::try_from(limits.cpu.as_millis()).unwrap_or(u64::MAX),
                 result: limits.result.to_string(),
+                host_calls: limits.host_calls,
+                log: limits.log.to_string(),
                 concurrency: limits.concurrency,
+                rate: limits.rate,
             },
-            calls,
-            failures,
+            state: if quarantine.is_some() { PluginState::Quarantined } else { PluginState::Ready },
+            quarantine,
+            calls: counts.calls(),
+            failures: counts.failed(),
+            counts,
         }
+    }
+
+    /// Why it is not called, and until when; nothing where it is.
+    #[must_use]
+    pub fn quarantine(&self) -> Option<QuarantineInfo> {
+        self.invoker.quarantine().map(|quarantine| QuarantineInfo::at(quarantine, Instant::now(), Timestamp::now()))
+    }
+
+    /// Lets it be called again at once, whatever it did before.
+    pub fn reset_quarantine(&self) {
+        self.invoker.reset_quarantine();
     }
 }
 
@@ -164,10 +187,26 @@ pub struct PluginInfo {
     pub settings_schema: Arc<RawValue>,
     /// What one call may take.
     pub limits: LimitsInfo,
+    /// Whether it is called.
+    pub state: PluginState,
+    /// Why it is not, and until when.
+    pub quarantine: Option<QuarantineInfo>,
     /// Calls since it was loaded, those of the load included.
     pub calls: u64,
     /// Those of them that the plugin did not answer: trapped, timed out, out of bounds.
     pub failures: u64,
+    /// What became of them, and what they took.
+    pub counts: PluginCounts,
+}
+
+/// Whether a plugin is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PluginState {
+    /// It is.
+    Ready,
+    /// It failed too often in a row, and is left alone for a while.
+    Quarantined,
 }
 
 /// A capability that is imported and not granted.
@@ -203,10 +242,18 @@ pub struct LimitsInfo {
     pub memory: String,
     /// Milliseconds.
     pub time_ms: u64,
+    /// Milliseconds of a processor.
+    pub cpu_ms: u64,
     /// `1MiB`.
     pub result: String,
+    /// Calls of the host.
+    pub host_calls: u32,
+    /// `64KiB`.
+    pub log: String,
     /// Calls at once.
     pub concurrency: usize,
+    /// Calls a minute.
+    pub rate: u32,
 }
 
 /// Lower-case hexadecimal.

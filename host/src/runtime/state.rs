@@ -10,10 +10,11 @@ use crate::store::{SessionKey, Timestamp};
 
 use super::bindings::logging;
 use super::capability::Progress;
+use super::cpu::CpuTime;
 use super::egress::Http;
 use super::grants::Reach;
 use super::meter::Meter;
-use super::output::{Lines, Output};
+use super::output::{Lines, Output, Quota};
 
 /// The most resources that a call may hold of the host: streams, pollables, errors.
 pub(super) const MAX_RESOURCES: usize = 256;
@@ -54,10 +55,12 @@ pub(super) struct State {
     pub(super) http: Option<Box<Http>>,
     pub(super) conditions: Conditions,
     pub(super) started: Instant,
+    pub(super) cpu: Arc<CpuTime>,
     pub(super) meter: Meter,
     pub(super) host_calls: u32,
     pub(super) table: ResourceTable,
-    log: Lines,
+    /// What is left of all that the call may write. Made with the first line, as most write none.
+    quota: Option<Quota>,
     /// Made when a guest first asks for it: few do, and seeding its generators alone would cost a
     /// call of a small guest several percent.
     wasi: Option<Box<WasiCtx>>,
@@ -67,34 +70,39 @@ impl State {
     pub(super) fn new(reach: Arc<Reach>, caller: Option<Caller>, conditions: Conditions) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
+        let started = Instant::now();
         Self {
             conditions,
-            started: Instant::now(),
+            started,
+            cpu: Arc::new(CpuTime::new(started)),
             meter: Meter::new(reach.limits.memory),
             reach,
             caller,
             http: None,
             host_calls: 0,
             table,
-            log: Lines::of("log"),
+            quota: None,
             wasi: None,
         }
     }
 }
 
 /// No arguments, no environment, no directory, no socket, no look-up: the builder's defaults.
-fn wasi() -> Box<WasiCtx> {
-    Box::new(WasiCtx::builder().stdout(Output::new("stdout")).stderr(Output::new("stderr")).build())
+fn wasi(quota: &Quota) -> Box<WasiCtx> {
+    let output = |source| Output::new(source, quota.clone());
+    Box::new(WasiCtx::builder().stdout(output("stdout")).stderr(output("stderr")).build())
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: self.wasi.get_or_insert_with(wasi), table: &mut self.table }
+        let quota = self.quota.get_or_insert_with(|| Quota::new(self.reach.limits.log));
+        WasiCtxView { ctx: self.wasi.get_or_insert_with(|| wasi(quota)), table: &mut self.table }
     }
 }
 
 impl logging::Host for State {
     fn log(&mut self, level: logging::Level, message: String) {
-        self.log.write(level, &message);
+        let quota = self.quota.get_or_insert_with(|| Quota::new(self.reach.limits.log));
+        Lines::of("log", quota.clone()).write(level, &message);
     }
 }

@@ -17,7 +17,7 @@ use crate::store::{SessionKey, Timestamp, ToolContent};
 use super::bindings::{ToolHostPre, tool, types};
 use super::capability::Progress;
 use super::error::{CallError, LoadProblem, PluginError};
-use super::invoke::{CallStats, Invocation, Invoker, MAX_MESSAGE};
+use super::invoke::{CallStats, Invocation, Invoker, MAX_MESSAGE, Purpose};
 use super::load::{MAX_TOOLS, check_settings};
 use super::output::cut;
 use super::plugin::{Plugin, Side};
@@ -72,20 +72,27 @@ impl ToolSide {
         let pre = ToolHostPre::new(pre).map_err(|error| LoadProblem::Contract(format!("{error:#}")))?;
         let failed = |function| move |error| LoadProblem::Call { function, error };
         let description = invoker
-            .run(Invocation::at_load("describe"), async |store| {
-                let plugin = pre.instantiate_async(&mut *store).await?;
-                plugin.exoclaw_plugin_tool().call_describe(store).await
-            })
+            .run(
+                Invocation::at_load("describe"),
+                async |store| {
+                    let plugin = pre.instantiate_async(&mut *store).await?;
+                    plugin.exoclaw_plugin_tool().call_describe(store).await
+                },
+                Ok,
+            )
             .await
             .map_err(failed("describe"))?;
         let settings_schema = check_settings(&description.settings_schema, settings)?;
         let definitions = invoker
-            .run(Invocation::at_load("definitions"), async |store| {
-                let plugin = pre.instantiate_async(&mut *store).await?;
-                plugin.exoclaw_plugin_tool().call_definitions(store, settings).await
-            })
+            .run(
+                Invocation::at_load("definitions"),
+                async |store| {
+                    let plugin = pre.instantiate_async(&mut *store).await?;
+                    plugin.exoclaw_plugin_tool().call_definitions(store, settings).await
+                },
+                answer,
+            )
             .await
-            .and_then(|result| result.map_err(plugin_error))
             .map_err(failed("definitions"))?;
         if definitions.is_empty() || definitions.len() > MAX_TOOLS {
             return Err(LoadProblem::ToolCount(definitions.len()));
@@ -309,13 +316,13 @@ impl Tool {
             session: call.session.clone(),
             progress: call.progress.cloned(),
         });
-        let invocation = Invocation { function: "call", call: call.call, conditions, caller };
+        let purpose = Purpose::Work;
+        let invocation = Invocation { function: "call", call: call.call, purpose, conditions, caller };
         let work = async |store: &mut Store<State>| {
             let plugin = self.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_tool().call_call(store, &context, &self.definition.name, &arguments).await
         };
-        let (answer, stats) = self.plugin.invoker.measured(invocation, work).await;
-        (answer.and_then(|answer| self.checked_answer(answer.map_err(plugin_error)?)), stats)
+        self.plugin.invoker.measured(invocation, work, |said| self.checked_answer(answer(said)?)).await
     }
 
     fn check_arguments(&self, arguments: &str) -> Result<(), CallError> {
@@ -382,6 +389,11 @@ fn checked_media(media: tool::Media, kind: &str) -> Result<ToolContent, CallErro
             Err(CallError::InvalidResult(format!("`{shown}` is no type of the form {kind}…")))
         }
     }
+}
+
+/// What a guest answered.
+pub(super) fn answer<T>(said: Result<T, types::Error>) -> Result<T, CallError> {
+    said.map_err(plugin_error)
 }
 
 /// A guest's error, no longer than fits a log line or a model's context.

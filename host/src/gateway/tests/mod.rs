@@ -27,7 +27,7 @@ use crate::agent::{Dispatcher, Parts};
 use crate::bus::Topic;
 use crate::config::{Config, GatewayConfig};
 use crate::provider::{Jitter, Providers};
-use crate::runtime::Registry;
+use crate::runtime::{Readings, Registry};
 use crate::secrets::Secret;
 use crate::store::{MemoryLimits, MemoryStore, Timestamp};
 
@@ -52,6 +52,10 @@ impl PluginDirectory for Plugins {
             Some("slow") => future::pending().boxed(),
             _ => future::ready(Ok(ReloadReport::default())).boxed(),
         }
+    }
+
+    fn readings(&self) -> Readings {
+        Readings::default()
     }
 }
 

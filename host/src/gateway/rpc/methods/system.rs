@@ -96,10 +96,14 @@ struct Status {
     agents: usize,
     /// Loaded plugins.
     plugins: usize,
+    /// Those of them that failed so often that they are not called for now.
+    quarantined: Vec<String>,
 }
 
 async fn status(shared: Arc<Shared>, _: NoParams) -> Result<Answer<Status>, RpcError> {
     let state = &shared.state;
+    let plugins = state.plugins.readings().plugins;
+    let quarantined = plugins.into_iter().filter(|plugin| plugin.quarantine.is_some());
     Ok(Answer::of(Status {
         version: state.version,
         protocol: PROTOCOL,
@@ -113,6 +117,7 @@ async fn status(shared: Arc<Shared>, _: NoParams) -> Result<Answer<Status>, RpcE
         turns: state.dispatcher.load(),
         agents: state.dispatcher.agents().len(),
         plugins: state.plugins.list().len(),
+        quarantined: quarantined.map(|plugin| plugin.name).collect(),
     }))
 }
 
