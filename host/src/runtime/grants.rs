@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::dirs::Dirs;
 use crate::config::{GrantsConfig, PluginLimits, PluginName};
 use crate::net::Client;
 use crate::secrets::Secret;
@@ -35,4 +36,5 @@ pub(super) struct Reach {
     pub(super) secrets: Secrets,
     pub(super) limits: PluginLimits,
     pub(super) services: Services,
+    pub(super) dirs: Dirs,
 }

@@ -15,6 +15,7 @@
 pub mod bindings;
 mod capability;
 mod channel;
+mod dirs;
 mod egress;
 mod engine;
 mod error;

@@ -9,7 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::store::{SessionKey, Timestamp};
 
 use super::bindings::logging;
-use super::capability::Progress;
+use super::capability::{Made, Reporter};
 use super::egress::Http;
 use super::grants::Reach;
 use super::meter::Meter;
@@ -41,7 +41,9 @@ pub(super) struct Caller {
     /// The session.
     pub(super) session: SessionKey,
     /// Who is shown how far the call is.
-    pub(super) progress: Option<Arc<dyn Progress>>,
+    pub(super) progress: Option<Reporter>,
+    /// The files that the call has made.
+    pub(super) files: Made,
 }
 
 /// A store's data.
@@ -82,14 +84,17 @@ impl State {
     }
 }
 
-/// No arguments, no environment, no directory, no socket, no look-up: the builder's defaults.
-fn wasi() -> Box<WasiCtx> {
-    Box::new(WasiCtx::builder().stdout(Output::new("stdout")).stderr(Output::new("stderr")).build())
+/// No arguments, no environment, no socket, no look-up: the builder's defaults; and no folder but
+/// those that are granted.
+fn wasi(reach: &Reach) -> Box<WasiCtx> {
+    let mut wasi = WasiCtx::builder().stdout(Output::new("stdout")).stderr(Output::new("stderr")).build();
+    reach.dirs.lend(&mut wasi);
+    Box::new(wasi)
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: self.wasi.get_or_insert_with(wasi), table: &mut self.table }
+        WasiCtxView { ctx: self.wasi.get_or_insert_with(|| wasi(&self.reach)), table: &mut self.table }
     }
 }
 

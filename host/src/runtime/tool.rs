@@ -11,11 +11,11 @@ use serde_json::value::RawValue;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
-use crate::config::{ByteSize, PluginName};
+use crate::config::{Access, ByteSize, PluginName};
 use crate::store::{SessionKey, Timestamp, ToolContent};
 
 use super::bindings::{ToolHostPre, tool, types};
-use super::capability::Progress;
+use super::capability::{Made, Progress, Reporter, files};
 use super::error::{CallError, LoadProblem, PluginError};
 use super::invoke::{CallStats, Invocation, Invoker, MAX_MESSAGE};
 use super::load::{MAX_TOOLS, check_settings};
@@ -31,6 +31,9 @@ const MAX_DESCRIPTION: usize = 8 << 10;
 
 /// Hosts and secrets of a description that are shown.
 const MAX_NAMED: usize = 64;
+
+/// The most files that one answer names: each is looked up.
+const MAX_FILES: usize = 64;
 
 /// Whether the host acts on a plugin's hints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -304,15 +307,27 @@ impl Tool {
             CallConditions::Live => Conditions::Live,
             CallConditions::Fixed(seed) => Conditions::Standing { now: call.now, seed },
         };
-        let caller =
-            Caller { agent: call.agent.to_owned(), session: call.session.clone(), progress: call.progress.cloned() };
+        let made = Made::default();
+        let caller = Caller {
+            agent: call.agent.to_owned(),
+            session: call.session.clone(),
+            progress: call.progress.cloned().map(Reporter::new),
+            files: made.clone(),
+        };
         let invocation = Invocation { function: "call", call: call.call, conditions, caller: Some(caller) };
         let work = async |store: &mut Store<State>| {
             let plugin = self.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_tool().call_call(store, &context, &self.definition.name, &arguments).await
         };
         let (answer, stats) = self.plugin.invoker.measured(invocation, work).await;
-        (answer.and_then(|answer| self.checked_answer(answer.map_err(plugin_error)?)), stats)
+        let result = match answer.and_then(|answer| answer.map_err(plugin_error)) {
+            Ok(contents) => self.checked_answer(contents, call.session).await,
+            Err(error) => Err(error),
+        };
+        if result.is_err() {
+            made.discard(&self.plugin.invoker.reach().services.store, call.session).await;
+        }
+        (result, stats)
     }
 
     fn check_arguments(&self, arguments: &str) -> Result<(), CallError> {
@@ -323,12 +338,37 @@ impl Tool {
         self.definition.input.check_text(arguments).map_err(CallError::InvalidArguments)
     }
 
-    fn checked_answer(&self, contents: Vec<tool::Content>) -> Result<Vec<ToolContent>, CallError> {
+    async fn checked_answer(
+        &self,
+        contents: Vec<tool::Content>,
+        session: &SessionKey,
+    ) -> Result<Vec<ToolContent>, CallError> {
         self.plugin.invoker.check_size(contents.iter().map(size).sum())?;
-        contents.into_iter().map(|content| self.checked(content)).collect()
+        let files = contents.iter().filter(|content| matches!(content, tool::Content::File(_))).count();
+        if files > MAX_FILES {
+            return Err(CallError::InvalidResult(format!("it names {files} files; {MAX_FILES} are allowed")));
+        }
+        let mut checked = Vec::with_capacity(contents.len());
+        for content in contents {
+            checked.push(self.checked(content, session).await?);
+        }
+        Ok(checked)
     }
 
-    fn checked(&self, content: tool::Content) -> Result<ToolContent, CallError> {
+    /// A file that an answer names: one of the session's, named by a plugin that may see them.
+    async fn file(&self, id: &str, session: &SessionKey) -> Result<ToolContent, CallError> {
+        let reach = self.plugin.invoker.reach();
+        let found = match reach.grants.files {
+            Access::None => None,
+            Access::Read | Access::Write => {
+                files::find(&reach.services.store, session, id).await.map_err(CallError::Host)?
+            }
+        };
+        let missing = || CallError::InvalidResult(format!("there is no file `{}`", cut(id, 64).escape_debug()));
+        found.map(ToolContent::File).ok_or_else(missing)
+    }
+
+    async fn checked(&self, content: tool::Content, session: &SessionKey) -> Result<ToolContent, CallError> {
         match content {
             tool::Content::Text(text) => Ok(ToolContent::Text { text }),
             tool::Content::Json(json) => {
@@ -346,10 +386,7 @@ impl Tool {
             }
             tool::Content::Image(media) => checked_media(media, "image/"),
             tool::Content::Audio(media) => checked_media(media, "audio/"),
-            // Only `files` makes files, and it cannot be granted yet.
-            tool::Content::File(id) => {
-                Err(CallError::InvalidResult(format!("there is no file `{}`", cut(&id, 64).escape_debug())))
-            }
+            tool::Content::File(id) => self.file(&id, session).await,
         }
     }
 }
