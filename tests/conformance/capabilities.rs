@@ -7,6 +7,7 @@ use exoclaw::config::{Access, ByteSize, DirGrant, GrantsConfig};
 use exoclaw::runtime::{Linkage, PluginError, Progress, ProgressReport};
 use exoclaw::store::{FileRef, MemoryLimits, MemoryStore, SessionKey};
 use serde_json::json;
+use tokio::sync::OnceCell;
 
 use super::*;
 
@@ -33,6 +34,13 @@ impl World {
         let spec = PluginSpec { name: name.parse().unwrap(), grants, limits, ..spec("keeper") };
         self.runtime.load(spec).await.unwrap()
     }
+}
+
+/// A keeper with every grant and the usual limits, which tests share that each use keys of their own.
+async fn shared() -> &'static Arc<Plugin> {
+    static SHARED: OnceCell<Arc<Plugin>> = OnceCell::const_new();
+    let load = async || World::new(MemoryLimits::default()).keeper("keeper", all(), PluginLimits::default()).await;
+    SHARED.get_or_init(load).await
 }
 
 fn all() -> GrantsConfig {
@@ -103,17 +111,16 @@ impl<'a> For<'a> {
 
 #[tokio::test]
 async fn what_a_call_stores_the_next_one_finds() {
-    let world = World::new(MemoryLimits::default());
-    let keeper = world.keeper("keeper", all(), PluginLimits::default()).await;
-    let keeper = For::new(&keeper);
-    assert_eq!(keeper.call("get", json!({ "key": "k" })).await, "nothing");
-    keeper.call("set", json!({ "key": "k", "value": "one" })).await;
-    assert_eq!(keeper.call("get", json!({ "key": "k" })).await, "one");
-    keeper.call("set", json!({ "key": "k", "value": "" })).await;
-    assert_eq!(keeper.call("get", json!({ "key": "k" })).await, "");
-    keeper.call("delete", json!({ "key": "k" })).await;
-    keeper.call("delete", json!({ "key": "k" })).await;
-    assert_eq!(keeper.call("get", json!({ "key": "k" })).await, "nothing");
+    let keeper = shared().await;
+    let keeper = For::new(keeper);
+    assert_eq!(keeper.call("get", json!({ "key": "first" })).await, "nothing");
+    keeper.call("set", json!({ "key": "first", "value": "one" })).await;
+    assert_eq!(keeper.call("get", json!({ "key": "first" })).await, "one");
+    keeper.call("set", json!({ "key": "first", "value": "" })).await;
+    assert_eq!(keeper.call("get", json!({ "key": "first" })).await, "");
+    keeper.call("delete", json!({ "key": "first" })).await;
+    keeper.call("delete", json!({ "key": "first" })).await;
+    assert_eq!(keeper.call("get", json!({ "key": "first" })).await, "nothing");
 }
 
 #[tokio::test]
@@ -160,16 +167,14 @@ async fn keys_come_in_byte_order_and_in_pages() {
 
 #[tokio::test]
 async fn of_calls_at_once_that_expect_the_same_exactly_one_wins() {
-    let world = World::new(MemoryLimits::default());
-    let keeper = world.keeper("keeper", all(), PluginLimits::default()).await;
+    let keeper = shared().await;
     let compare = |expected: Option<String>, value: usize| {
-        let keeper = keeper.clone();
         tokio::spawn(async move {
-            let mut arguments = json!({ "key": "k", "value": value.to_string() });
+            let mut arguments = json!({ "key": "race", "value": value.to_string() });
             if let Some(expected) = expected {
                 arguments["expected"] = expected.into();
             }
-            For::new(&keeper).call("compare_and_set", arguments).await
+            For::new(keeper).call("compare_and_set", arguments).await
         })
     };
     let mut held = None;
@@ -182,26 +187,22 @@ async fn of_calls_at_once_that_expect_the_same_exactly_one_wins() {
             }
         }
         let [winner] = won[..] else { panic!("{} of 6 won", won.len()) };
-        held = Some(For::new(&keeper).call("get", json!({ "key": "k" })).await);
+        held = Some(For::new(keeper).call("get", json!({ "key": "race" })).await);
         assert_eq!(held, Some((round * 10 + winner).to_string()));
     }
-    assert_eq!(For::new(&keeper).call("compare_and_set", json!({ "key": "new", "expected": "x" })).await, "false");
+    assert_eq!(For::new(keeper).call("compare_and_set", json!({ "key": "new", "expected": "x" })).await, "false");
 }
 
 #[tokio::test]
 async fn no_increment_is_lost_between_calls_at_once() {
-    let world = World::new(MemoryLimits::default());
-    let keeper = world.keeper("keeper", all(), PluginLimits::default()).await;
+    let keeper = shared().await;
     let calls: Vec<_> = (0..40)
-        .map(|_| {
-            let keeper = keeper.clone();
-            tokio::spawn(async move { For::new(&keeper).call("increment", json!({ "key": "n" })).await })
-        })
+        .map(|_| tokio::spawn(async move { For::new(keeper).call("increment", json!({ "key": "n" })).await }))
         .collect();
     for call in calls {
         call.await.unwrap();
     }
-    assert_eq!(For::new(&keeper).call("get", json!({ "key": "n" })).await, "40");
+    assert_eq!(For::new(keeper).call("get", json!({ "key": "n" })).await, "40");
 }
 
 #[tokio::test]
@@ -282,9 +283,8 @@ async fn a_file_is_made_named_and_read_in_pieces_by_any_tool_of_its_session() {
 
 #[tokio::test]
 async fn a_file_is_of_its_session_alone() {
-    let world = World::new(MemoryLimits::default());
-    let keeper = world.keeper("keeper", all(), PluginLimits::default()).await;
-    let here = For::new(&keeper);
+    let keeper = shared().await;
+    let here = For::new(keeper);
     let there = For { peer: "two", ..here };
     let file = here.makes(json!({ "value": "secret", "n": 1 })).await;
     for tool in ["stat", "read", "append"] {
@@ -300,9 +300,8 @@ async fn a_file_is_of_its_session_alone() {
 
 #[tokio::test]
 async fn a_file_is_added_to_by_the_call_that_made_it_and_never_again() {
-    let world = World::new(MemoryLimits::default());
-    let keeper = world.keeper("keeper", all(), PluginLimits::default()).await;
-    let keeper = For::new(&keeper);
+    let keeper = shared().await;
+    let keeper = For::new(keeper);
     let file = keeper.makes(json!({ "value": "whole", "n": 1 })).await;
     let refused = keeper.fails("append", json!({ "id": file.id, "value": "more" })).await;
     assert_eq!(refused, "only the call that made a file adds to it");
@@ -342,9 +341,8 @@ async fn files_are_refused_beyond_their_limits() {
 
 #[tokio::test]
 async fn a_file_has_a_name_and_a_type_that_are_some() {
-    let world = World::new(MemoryLimits::default());
-    let keeper = world.keeper("keeper", all(), PluginLimits::default()).await;
-    let keeper = For::new(&keeper);
+    let keeper = shared().await;
+    let keeper = For::new(keeper);
     for name in ["", "..", "a/b", "a\\b", "a\r\nb", "a\u{202e}b"] {
         let refused = keeper.fails("make_file", json!({ "name": name })).await;
         assert!(refused.starts_with("a file's name has 1 to 255 bytes"), "{name:?}: {refused}");
@@ -368,14 +366,13 @@ async fn files_that_are_granted_to_read_are_not_made() {
 
 #[tokio::test]
 async fn what_is_kept_for_a_session_needs_one() {
-    let world = World::new(MemoryLimits::default());
-    let keeper = world.keeper("keeper", all(), PluginLimits::default()).await;
-    let nowhere = For { peer: "nobody", ..For::new(&keeper) };
-    for (tool, arguments) in [("set", json!({ "scope": "session", "key": "k" })), ("make_file", json!({}))] {
+    let keeper = shared().await;
+    let nowhere = For { peer: "nobody", ..For::new(keeper) };
+    for (tool, arguments) in [("set", json!({ "scope": "session", "key": "nowhere" })), ("make_file", json!({}))] {
         let refused = nowhere.fails(tool, arguments).await;
         assert!(refused.contains("there is no session"), "{refused}");
     }
-    assert_eq!(nowhere.call("set", json!({ "key": "k" })).await, "set");
+    assert_eq!(nowhere.call("set", json!({ "key": "nowhere" })).await, "set");
 }
 
 /// What a call reports.
@@ -390,12 +387,11 @@ impl Progress for Heard {
 
 #[tokio::test]
 async fn of_many_reports_a_few_are_shown() {
-    let world = World::new(MemoryLimits::default());
-    let keeper = world.keeper("keeper", all(), PluginLimits::default()).await;
+    let keeper = shared().await;
     let heard = Arc::new(Heard::default());
     let progress: Arc<dyn Progress> = heard.clone();
     let arguments = json!({ "value": "line\none\u{1b}[2J", "n": 10_000, "total": 10_000 });
-    let keeper = For::new(&keeper);
+    let keeper = For::new(keeper);
     keeper.reporting("report", arguments.clone(), Some(&progress)).await.unwrap();
     let shown = std::mem::take(&mut *heard.0.lock().unwrap());
     // The call takes no five seconds.
@@ -411,12 +407,9 @@ async fn of_many_reports_a_few_are_shown() {
 async fn memory_says_what_it_is_not() {
     let world = World::new(MemoryLimits::default());
     let reads = GrantsConfig { memory: Access::Read, ..all() };
-    let (writer, reader) = (
-        world.keeper("writer", all(), PluginLimits::default()).await,
-        world.keeper("reader", reads, PluginLimits::default()).await,
-    );
+    let (writer, reader) = (shared().await, world.keeper("reader", reads, PluginLimits::default()).await);
     for tool in ["search", "remember", "forget"] {
-        assert_eq!(For::new(&writer).fails(tool, json!({})).await, "this gateway keeps no memory yet");
+        assert_eq!(For::new(writer).fails(tool, json!({})).await, "this gateway keeps no memory yet");
     }
     assert_eq!(For::new(&reader).fails("search", json!({})).await, "this gateway keeps no memory yet");
     for tool in ["remember", "forget"] {
@@ -543,11 +536,10 @@ async fn no_path_and_no_link_leads_out_of_a_folder() {
 
 #[tokio::test]
 async fn without_the_grant_there_is_no_folder() {
-    let world = World::new(MemoryLimits::default());
-    let keeper = world.keeper("keeper", all(), PluginLimits::default()).await;
+    let keeper = shared().await;
     for path in ["/", ".", "/data", "/etc/passwd", "/tmp"] {
-        For::new(&keeper).fails("list_path", json!({ "path": path })).await;
-        For::new(&keeper).fails("read_path", json!({ "path": path })).await;
+        For::new(keeper).fails("list_path", json!({ "path": path })).await;
+        For::new(keeper).fails("read_path", json!({ "path": path })).await;
     }
 }
 

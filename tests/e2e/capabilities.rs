@@ -1,19 +1,25 @@
 //! What tools show and make, on its way to clients and models.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Client, FakeProvider, Gateway, Reply, Request, Transcript, WIRES, Wire};
 
-/// A gateway with the keeper as its only plugin, all of whose capabilities are granted.
+/// The keeper's table in the config, with all that it imports and these further grants.
+fn keeper(folder: &Path, grants: &str) -> String {
+    let path = folder.join("keeper.wasm");
+    std::fs::write(&path, exoclaw_bundle_test::find("keeper").expect("a guest").bytes).expect("a writable folder");
+    format!(
+        "[[plugins]]\nname = \"keeper\"\npath = {path:?}\n[plugins.grants]\n\
+         store = true\nfiles = \"write\"\nprogress = true\nmemory = \"read\"\n{grants}\n"
+    )
+}
+
+/// A gateway with the keeper as its only plugin.
 async fn with_keeper(provider: &FakeProvider) -> Gateway {
     let folder = tempfile::TempDir::new().expect("a temporary folder");
-    let path = folder.path().join("keeper.wasm");
-    std::fs::write(&path, exoclaw_bundle_test::find("keeper").expect("a guest").bytes).expect("a writable folder");
-    let plugin = format!(
-        "[[plugins]]\nname = \"keeper\"\npath = {path:?}\n[plugins.grants]\n\
-         store = true\nfiles = \"write\"\nprogress = true\nmemory = \"read\"\n"
-    );
-    Gateway::builder().provider(provider).plugins(&plugin).start().await
+    Gateway::builder().provider(provider).plugins(&keeper(folder.path(), "")).start().await
 }
 
 /// A model that makes the calls that the user writes, one a line: a tool and its arguments.
@@ -128,4 +134,41 @@ async fn what_a_tool_keeps_for_a_session_stays_from_turn_to_turn() {
     assert_eq!(client.ask(get).await.results()[0].1, "green");
     let elsewhere = client.send_to("other", get).await;
     assert_eq!(client.finish(&elsewhere).await.results()[0].1, "nothing");
+}
+
+#[tokio::test]
+async fn a_tool_reads_and_writes_the_folders_that_its_owner_names_and_no_other() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let (notes, books) = (folder.path().join("notes"), folder.path().join("books"));
+    for folder in [&notes, &books] {
+        std::fs::create_dir(folder).expect("a writable folder");
+        std::fs::write(folder.join("one.txt"), "one").expect("a writable folder");
+    }
+    let grants = format!(
+        "dirs = [{{ host = {notes:?}, guest = \"/notes\", writable = true }}, {{ host = {books:?}, guest = \"/books\" }}]"
+    );
+    let provider = obedient(Wire::Anthropic).await;
+    let plugin = keeper(folder.path(), &grants);
+    let gateway = Gateway::builder().provider(&provider).plugins(&plugin).start().await;
+    let mut client = Client::connect(&gateway).await;
+    for (call, right) in [
+        (r#"read_path {"path": "/books/one.txt"}"#, Some("one")),
+        (r#"write_path {"path": "/books/two.txt", "value": "two"}"#, None),
+        (r#"write_path {"path": "/notes/two.txt", "value": "two"}"#, Some("written")),
+        (r#"read_path {"path": "/notes/../books/one.txt"}"#, None),
+        (r#"read_path {"path": "/etc/passwd"}"#, None),
+        (r#"list_path {"path": "/notes"}"#, Some("one.txt two.txt")),
+    ] {
+        let shown = client.ask(call).await;
+        let (_, text, failed) = shown.results().remove(0);
+        assert_eq!((right.map_or(text.as_str(), |right| right), failed), (text.as_str(), right.is_none()), "{call}");
+    }
+    assert_eq!(std::fs::read_to_string(notes.join("two.txt")).expect("a file"), "two");
+    assert_eq!(std::fs::read_dir(&books).expect("a folder").count(), 1);
+
+    std::fs::remove_dir_all(&books).expect("our folder");
+    let refused = Gateway::builder().plugins(&plugin).refuses_to_start().await;
+    for word in ["keeper", "books", "dirs"] {
+        assert!(refused.stderr.contains(word), "{word}: {}", refused.stderr);
+    }
 }

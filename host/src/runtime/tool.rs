@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
-use crate::config::{Access, ByteSize, PluginName};
+use crate::config::{ByteSize, PluginName};
 use crate::store::{SessionKey, Timestamp, ToolContent};
 
 use super::bindings::{ToolHostPre, tool, types};
@@ -355,19 +355,6 @@ impl Tool {
         Ok(checked)
     }
 
-    /// A file that an answer names: one of the session's, named by a plugin that may see them.
-    async fn file(&self, id: &str, session: &SessionKey) -> Result<ToolContent, CallError> {
-        let reach = self.plugin.invoker.reach();
-        let found = match reach.grants.files {
-            Access::None => None,
-            Access::Read | Access::Write => {
-                files::find(&reach.services.store, session, id).await.map_err(CallError::Host)?
-            }
-        };
-        let missing = || CallError::InvalidResult(format!("there is no file `{}`", cut(id, 64).escape_debug()));
-        found.map(ToolContent::File).ok_or_else(missing)
-    }
-
     async fn checked(&self, content: tool::Content, session: &SessionKey) -> Result<ToolContent, CallError> {
         match content {
             tool::Content::Text(text) => Ok(ToolContent::Text { text }),
@@ -386,7 +373,7 @@ impl Tool {
             }
             tool::Content::Image(media) => checked_media(media, "image/"),
             tool::Content::Audio(media) => checked_media(media, "audio/"),
-            tool::Content::File(id) => self.file(&id, session).await,
+            tool::Content::File(id) => files::named(self.plugin.invoker.reach(), session, &id).await,
         }
     }
 }

@@ -7,9 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::config::Access;
 use crate::runtime::bindings::files::{File, FileError, Host};
+use crate::runtime::error::CallError;
+use crate::runtime::grants::Reach;
+use crate::runtime::output::cut;
 use crate::runtime::state::{Caller, State};
 use crate::store::{
     DynStore, FileAppend, FileId, FileOutcome, FileRecord, FileRef, MAX_FILE_PIECE, NewFile, SessionKey, Timestamp,
+    ToolContent,
 };
 
 use super::in_time;
@@ -23,7 +27,8 @@ impl Made {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes them: the call failed, and nobody knows of them.
+    /// Removes them: the call failed, and nobody knows of them. Those of a call that was dropped
+    /// stay until their session goes.
     pub(in crate::runtime) async fn discard(&self, store: &DynStore, session: &SessionKey) {
         let ids = std::mem::take(&mut *self.ids());
         if ids.is_empty() {
@@ -35,16 +40,16 @@ impl Made {
     }
 }
 
-/// The file of a session that a tool's answer names.
-pub(in crate::runtime) async fn find(
-    store: &DynStore,
-    session: &SessionKey,
-    id: &str,
-) -> Result<Option<FileRef>, String> {
-    match id.parse() {
-        Ok(id) => Ok(in_time(store.file_stat(session, &id)).await?.map(FileRef::from)),
-        Err(_) => Ok(None),
-    }
+/// A file that a tool's answer names: one of the session's, by a plugin that may see them.
+pub(in crate::runtime) async fn named(reach: &Reach, session: &SessionKey, id: &str) -> Result<ToolContent, CallError> {
+    let found = match (reach.grants.files, id.parse()) {
+        (Access::Read | Access::Write, Ok(id)) => {
+            in_time(reach.services.store.file_stat(session, &id)).await.map_err(CallError::Host)?
+        }
+        (Access::None, _) | (_, Err(_)) => None,
+    };
+    let missing = || CallError::InvalidResult(format!("there is no file `{}`", cut(id, 64).escape_debug()));
+    found.map(|file| ToolContent::File(file.into())).ok_or_else(missing)
 }
 
 fn unavailable(why: impl ToString) -> FileError {
