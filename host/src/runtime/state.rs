@@ -41,7 +41,7 @@ pub(super) struct Caller {
     /// The session.
     pub(super) session: SessionKey,
     /// Who is shown how far the call is.
-    pub(super) progress: Option<Reporter>,
+    pub(super) progress: Option<Box<Reporter>>,
     /// The files that the call has made.
     pub(super) files: Made,
 }

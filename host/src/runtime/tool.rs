@@ -311,7 +311,7 @@ impl Tool {
         let caller = Caller {
             agent: call.agent.to_owned(),
             session: call.session.clone(),
-            progress: call.progress.cloned().map(Reporter::new),
+            progress: call.progress.cloned().map(Reporter::new).map(Box::new),
             files: made.clone(),
         };
         let invocation = Invocation { function: "call", call: call.call, conditions, caller: Some(caller) };

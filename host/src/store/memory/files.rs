@@ -43,7 +43,8 @@ impl Content {
             self.last.extend_from_slice(now);
             data = rest;
             if self.last.len() == PIECE {
-                self.pieces.push(std::mem::take(&mut self.last).into());
+                // Boxed, so that no room is kept for more.
+                self.pieces.push(std::mem::take(&mut self.last).into_boxed_slice().into());
             }
         }
     }
