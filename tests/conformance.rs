@@ -7,6 +7,8 @@
 mod bundled;
 #[path = "conformance/capabilities.rs"]
 mod capabilities;
+#[path = "conformance/dirs.rs"]
+mod dirs;
 #[path = "conformance/hostile.rs"]
 mod hostile;
 #[path = "conformance/load.rs"]

@@ -1,9 +1,8 @@
-//! `store`, `files`, `progress`, `memory` and `dirs`: what each grants, and what it does not.
+//! `store`, `files`, `progress` and `memory`: what each grants, and what it does not.
 
-use std::path::Path;
 use std::sync::Mutex;
 
-use exoclaw::config::{Access, ByteSize, DirGrant, GrantsConfig};
+use exoclaw::config::{Access, ByteSize, GrantsConfig};
 use exoclaw::runtime::{Linkage, PluginError, Progress, ProgressReport};
 use exoclaw::store::{FileRef, MemoryLimits, MemoryStore, SessionKey};
 use serde_json::json;
@@ -12,8 +11,8 @@ use tokio::sync::OnceCell;
 use super::*;
 
 /// A runtime with a store of its own, in which two sessions are open.
-struct World {
-    runtime: Runtime,
+pub(super) struct World {
+    pub(super) runtime: Runtime,
 }
 
 fn session(peer: &str) -> SessionKey {
@@ -21,7 +20,7 @@ fn session(peer: &str) -> SessionKey {
 }
 
 impl World {
-    fn new(limits: MemoryLimits) -> Self {
+    pub(super) fn new(limits: MemoryLimits) -> Self {
         let store = MemoryStore::new(limits);
         for peer in ["one", "two"] {
             store.open_session(&session(peer), NOW).unwrap();
@@ -30,34 +29,34 @@ impl World {
         Self { runtime: Runtime::new(&LimitsConfig { turns: 4, ..LimitsConfig::default() }, services).unwrap() }
     }
 
-    async fn keeper(&self, name: &str, grants: GrantsConfig, limits: PluginLimits) -> Arc<Plugin> {
+    pub(super) async fn keeper(&self, name: &str, grants: GrantsConfig, limits: PluginLimits) -> Arc<Plugin> {
         let spec = PluginSpec { name: name.parse().unwrap(), grants, limits, ..spec("keeper") };
         self.runtime.load(spec).await.unwrap()
     }
 }
 
 /// A keeper with every grant and the usual limits, which tests share that each use keys of their own.
-async fn shared() -> &'static Arc<Plugin> {
+pub(super) async fn shared() -> &'static Arc<Plugin> {
     static SHARED: OnceCell<Arc<Plugin>> = OnceCell::const_new();
     let load = async || World::new(MemoryLimits::default()).keeper("keeper", all(), PluginLimits::default()).await;
     SHARED.get_or_init(load).await
 }
 
-fn all() -> GrantsConfig {
+pub(super) fn all() -> GrantsConfig {
     let (files, memory) = (Access::Write, Access::Write);
     GrantsConfig { store: true, files, progress: true, memory, ..GrantsConfig::default() }
 }
 
 /// Whom a call is made for.
 #[derive(Clone, Copy)]
-struct For<'a> {
+pub(super) struct For<'a> {
     plugin: &'a Arc<Plugin>,
     agent: &'a str,
     peer: &'a str,
 }
 
 impl<'a> For<'a> {
-    fn new(plugin: &'a Arc<Plugin>) -> Self {
+    pub(super) fn new(plugin: &'a Arc<Plugin>) -> Self {
         Self { plugin, agent: "default", peer: "one" }
     }
 
@@ -85,7 +84,7 @@ impl<'a> For<'a> {
     }
 
     /// A tool's one text.
-    async fn call(self, name: &str, arguments: Value) -> String {
+    pub(super) async fn call(self, name: &str, arguments: Value) -> String {
         match &self.contents(name, arguments).await.unwrap()[..] {
             [ToolContent::Text { text }] => text.clone(),
             other => panic!("one text was expected, and {other:?} came"),
@@ -93,7 +92,7 @@ impl<'a> For<'a> {
     }
 
     /// The words in which a tool fails.
-    async fn fails(self, name: &str, arguments: Value) -> String {
+    pub(super) async fn fails(self, name: &str, arguments: Value) -> String {
         match self.contents(name, arguments).await {
             Err(CallError::Plugin(PluginError::Failed(words))) => words,
             other => panic!("a failure was expected, and {other:?} came"),
@@ -437,123 +436,4 @@ async fn a_plugin_that_is_only_looked_at_is_refused_every_use() {
     let progress: Arc<dyn Progress> = heard.clone();
     keeper.reporting("report", json!({ "n": 3 }), Some(&progress)).await.unwrap();
     assert!(heard.0.lock().unwrap().is_empty());
-}
-
-/// The grant of one folder, as `/data`.
-fn data(folder: &Path, writable: bool) -> GrantsConfig {
-    let dirs = vec![DirGrant { host: folder.to_owned(), guest: "/data".into(), writable }];
-    GrantsConfig { dirs, ..all() }
-}
-
-#[tokio::test]
-async fn a_folder_that_is_granted_to_write_is_the_plugins_own() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("given.txt"), "given").unwrap();
-    let world = World::new(MemoryLimits::default());
-    let keeper = world.keeper("keeper", data(folder.path(), true), PluginLimits::default()).await;
-    let keeper = For::new(&keeper);
-    assert_eq!(keeper.call("read_path", json!({ "path": "/data/given.txt" })).await, "given");
-    keeper.call("make_folder", json!({ "path": "/data/sub" })).await;
-    keeper.call("write_path", json!({ "path": "/data/sub/new.txt", "value": "new" })).await;
-    keeper.call("append_path", json!({ "path": "/data/sub/new.txt", "value": "er" })).await;
-    assert_eq!(std::fs::read_to_string(folder.path().join("sub/new.txt")).unwrap(), "newer");
-    keeper.call("rename_path", json!({ "path": "/data/sub/new.txt", "to": "/data/moved.txt" })).await;
-    keeper.call("remove_path", json!({ "path": "/data/given.txt" })).await;
-    assert_eq!(keeper.call("list_path", json!({ "path": "/data" })).await, "moved.txt sub");
-    assert!(!folder.path().join("given.txt").exists());
-}
-
-#[tokio::test]
-async fn a_folder_that_is_granted_to_read_stays_as_it_is() {
-    let folder = tempfile::tempdir().unwrap();
-    let given = folder.path().join("given.txt");
-    std::fs::write(&given, "given").unwrap();
-    let world = World::new(MemoryLimits::default());
-    let keeper = world.keeper("keeper", data(folder.path(), false), PluginLimits::default()).await;
-    let keeper = For::new(&keeper);
-    assert_eq!(keeper.call("read_path", json!({ "path": "/data/given.txt" })).await, "given");
-    for (tool, arguments) in [
-        ("write_path", json!({ "path": "/data/given.txt", "value": "taken" })),
-        ("write_path", json!({ "path": "/data/new.txt", "value": "new" })),
-        ("append_path", json!({ "path": "/data/given.txt", "value": "more" })),
-        ("remove_path", json!({ "path": "/data/given.txt" })),
-        ("rename_path", json!({ "path": "/data/given.txt", "to": "/data/moved.txt" })),
-        ("make_folder", json!({ "path": "/data/sub" })),
-    ] {
-        let refused = keeper.fails(tool, arguments).await;
-        assert!(refused.starts_with("PermissionDenied"), "{tool}: {refused}");
-    }
-    assert_eq!(std::fs::read_to_string(&given).unwrap(), "given");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn no_path_and_no_link_leads_out_of_a_folder() {
-    let outside = tempfile::tempdir().unwrap();
-    let (secret, folder) = (outside.path().join("secret.txt"), outside.path().join("granted"));
-    std::fs::write(&secret, "secret").unwrap();
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::write(folder.join("inside.txt"), "inside").unwrap();
-    for (target, name) in [
-        (secret.to_str().unwrap(), "absolute"),
-        ("../secret.txt", "relative"),
-        (outside.path().to_str().unwrap(), "folder"),
-        ("inside.txt", "honest"),
-    ] {
-        std::os::unix::fs::symlink(target, folder.join(name)).unwrap();
-    }
-    let world = World::new(MemoryLimits::default());
-    let keeper = world.keeper("keeper", data(&folder, true), PluginLimits::default()).await;
-    let keeper = For::new(&keeper);
-    assert_eq!(keeper.call("read_path", json!({ "path": "/data/honest" })).await, "inside");
-    let secret_path = secret.to_str().unwrap();
-    for path in [
-        "/data/../secret.txt",
-        "/data/absolute",
-        "/data/relative",
-        "/data/folder/secret.txt",
-        "/data/./../granted/../secret.txt",
-        "secret.txt",
-        secret_path,
-        "/etc/passwd",
-    ] {
-        for (tool, arguments) in [
-            ("read_path", json!({ "path": path })),
-            ("write_path", json!({ "path": path, "value": "taken" })),
-            ("rename_path", json!({ "path": "/data/inside.txt", "to": path })),
-        ] {
-            // A link itself may be replaced by a file; it is never followed out.
-            if tool == "rename_path" && ["/data/absolute", "/data/relative"].contains(&path) {
-                continue;
-            }
-            keeper.fails(tool, arguments).await;
-        }
-    }
-    assert_eq!(std::fs::read_to_string(&secret).unwrap(), "secret");
-    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 2);
-}
-
-#[tokio::test]
-async fn without_the_grant_there_is_no_folder() {
-    let keeper = shared().await;
-    for path in ["/", ".", "/data", "/etc/passwd", "/tmp"] {
-        For::new(keeper).fails("list_path", json!({ "path": path })).await;
-        For::new(keeper).fails("read_path", json!({ "path": path })).await;
-    }
-}
-
-#[tokio::test]
-async fn a_granted_folder_that_is_missing_refuses_the_plugin() {
-    let folder = tempfile::tempdir().unwrap();
-    let (missing, file) = (folder.path().join("missing"), folder.path().join("file"));
-    std::fs::write(&file, "a file").unwrap();
-    let world = World::new(MemoryLimits::default());
-    for path in [missing, file] {
-        let spec = PluginSpec { grants: data(&path, false), ..spec("keeper") };
-        let refused = world.runtime.load(spec).await.unwrap_err().to_string();
-        for part in ["plugin `keeper`", path.to_str().unwrap(), "`dirs`", "make it, or correct"] {
-            assert!(refused.contains(part), "{part} is not in {refused}");
-        }
-    }
 }
