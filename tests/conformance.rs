@@ -7,6 +7,10 @@
 mod attacks;
 #[path = "conformance/bundled.rs"]
 mod bundled;
+#[path = "conformance/capabilities.rs"]
+mod capabilities;
+#[path = "conformance/dirs.rs"]
+mod dirs;
 #[path = "conformance/hostile.rs"]
 mod hostile;
 #[path = "conformance/limits.rs"]

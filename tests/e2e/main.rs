@@ -7,6 +7,7 @@ mod harness;
 
 mod abort;
 mod access;
+mod capabilities;
 mod cli;
 mod conversation;
 mod demo;

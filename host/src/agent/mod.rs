@@ -9,6 +9,7 @@ mod agents;
 mod context;
 mod dispatch;
 mod lane;
+mod progress;
 mod reply;
 mod route;
 mod tools;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use super::progress::CallProgress;
 use crate::config::AgentName;
 use crate::provider::ToolSpec;
-use crate::runtime::{CallConditions, Tool, ToolCall, Toolbox};
+use crate::runtime::{CallConditions, Progress, Tool, ToolCall, Toolbox};
 use crate::store::{SessionKey, Timestamp, ToolContent, ToolResult, ToolUse, TurnId};
 
 /// The most text of one result that a model is given, in bytes; the rest is cut and said to be.
@@ -79,13 +80,14 @@ impl AgentTools {
             let Some(tool) = tool else {
                 return failed(id, format!("There is no tool `{name}`."));
             };
+            let progress: Arc<dyn Progress> = Arc::new(caller.progress);
             let call = ToolCall {
                 agent: caller.agent.as_str(),
                 session: &caller.session,
                 call: &caller.call,
                 now: caller.now,
                 arguments: &arguments,
-                progress: None,
+                progress: Some(&progress),
                 conditions: CallConditions::Live,
             };
             match tool.call(call).await {
@@ -112,11 +114,20 @@ pub(super) struct Caller {
     /// Stays the same when the call is run again after a crash.
     pub(super) call: String,
     pub(super) now: Timestamp,
+    /// Where it says how far it is.
+    pub(super) progress: CallProgress,
 }
 
 impl Caller {
-    pub(super) fn new(agent: &AgentName, session: &SessionKey, turn: TurnId, index: usize, now: Timestamp) -> Self {
-        Self { agent: agent.clone(), session: session.clone(), call: format!("{turn}-{index}"), now }
+    pub(super) fn new(
+        agent: &AgentName,
+        session: &SessionKey,
+        turn: TurnId,
+        index: usize,
+        now: Timestamp,
+        progress: CallProgress,
+    ) -> Self {
+        Self { agent: agent.clone(), session: session.clone(), call: format!("{turn}-{index}"), now, progress }
     }
 }
 

@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::context;
 use super::lane::{Cause, Job};
+use super::progress::{Next, Reports};
 use super::reply::{Calls, Counted, Reply};
 use super::tools::{Caller, SideBySide, failed};
 use crate::metering::{message_tokens, text_tokens};
@@ -273,6 +274,7 @@ fn request_tokens(request: &Request) -> u32 {
 async fn run_calls(job: &Job, work: &mut Work) -> Result<(), StoreError> {
     let agent = &*job.agent;
     let calls: Vec<ToolUse> = work.calls.iter().map(|(call, _)| call.clone()).collect();
+    let mut reports = Reports::new();
     let groups = agent.tools.now().groups(&calls);
     for group in groups {
         let mut running = Vec::with_capacity(group.len());
@@ -290,25 +292,43 @@ async fn run_calls(job: &Job, work: &mut Work) -> Result<(), StoreError> {
                 told(job, work, index, result).await?;
                 continue;
             }
-            let caller = Caller::new(&agent.name, &job.session, job.turn, work.made, Timestamp::now());
+            let progress = reports.of(&call.id);
+            let caller = Caller::new(&agent.name, &job.session, job.turn, work.made, Timestamp::now(), progress);
             work.made += 1;
             // A tool that was replaced since the model was told of it is called as it is now.
             running.push((index, agent.tools.now().run(call, caller)));
         }
         if let [_] = running[..] {
             for (index, call) in running {
-                let result = call.await;
+                let result = watched(job, &mut reports, call).await;
                 told(job, work, index, result).await?;
             }
         } else {
             let mut together = SideBySide::default();
             running.into_iter().for_each(|(index, call)| together.add(index, call));
-            while let Some((index, result)) = together.next().await {
+            while let Some((index, result)) = watched(job, &mut reports, together.next()).await {
                 told(job, work, index, result).await?;
             }
         }
     }
     Ok(())
+}
+
+/// Waits for `end`, and shows meanwhile how far the calls are.
+async fn watched<T>(job: &Job, reports: &mut Reports, end: impl Future<Output = T>) -> T {
+    let mut end = std::pin::pin!(end);
+    loop {
+        match reports.next(end.as_mut()).await {
+            Next::Report(report) => job.topic.show(job.turn, report).await,
+            Next::End(end) => {
+                // What a call reported comes before its result.
+                while let Some(report) = reports.try_next() {
+                    job.topic.show(job.turn, report).await;
+                }
+                return end;
+            }
+        }
+    }
 }
 
 /// Keeps a call's result and tells of it.

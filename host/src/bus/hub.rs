@@ -176,6 +176,15 @@ impl Topic {
         Ok(())
     }
 
+    /// Tells those who watch now of something that is shown and not kept: it has a number of its
+    /// own, but no replay and no late watcher sees it. It is left out where it would be in the way:
+    /// for a watcher whose queue is half full, for all while earlier events wait or the turn ends.
+    pub async fn show(&self, turn: TurnId, body: EventBody) {
+        if self.reserve().await.is_ok() {
+            self.state().show(&self.session, turn, body);
+        }
+    }
+
     /// Gives a turn's last event its number and returns all that the turn has told, to be
     /// stored before [`Topic::ended`] tells of the end.
     ///
@@ -260,6 +269,18 @@ impl State {
         self.ending || self.waiting.is_empty()
     }
 
+    fn show(&mut self, session: &SessionKey, turn: TurnId, body: EventBody) {
+        let open = self.open.iter().any(|(open, _)| *open == turn);
+        if !open || self.ending || !self.waiting.is_empty() || self.watchers.is_empty() || self.left() == 0 {
+            return;
+        }
+        let event = self.number(session, turn, body);
+        // Whoever is behind misses this and nothing else.
+        for watcher in self.watchers.iter().filter(|watcher| watcher.capacity() > watcher.max_capacity() / 2) {
+            let _ = watcher.try_send(Arc::clone(&event));
+        }
+    }
+
     fn send(&mut self, event: &Arc<Event>) {
         // A full queue ends the watcher's subscription; nobody waits for it.
         self.watchers.retain(|watcher| watcher.try_send(Arc::clone(event)).is_ok());
@@ -287,6 +308,10 @@ mod tests {
 
     fn text(offset: u64) -> EventBody {
         EventBody::Text(Delta { delta: "x".into(), step: 0, offset })
+    }
+
+    fn progress(done: u64) -> EventBody {
+        EventBody::Progress { tool_use_id: "t".into(), message: "works".into(), done, total: None }
     }
 
     fn done() -> EventBody {
@@ -349,6 +374,57 @@ mod tests {
         let late = hub.attach(&session());
         assert!(late.open.iter().all(|event| event.turn == turn(2)));
         assert_eq!(late.open.len(), 2, "the two deltas are one");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_is_only_shown_reaches_those_who_watch_and_nobody_later() -> Result {
+        let hub = hub(16);
+        let mut watcher = hub.attach(&session());
+        let topic = hub.topic(&session());
+        topic.reserve().await?;
+        topic.announce(turn(1), EventBody::Queued);
+        // More than the numbers of one block.
+        for done in 0..2 * SEQ_BLOCK {
+            topic.show(turn(1), progress(done)).await;
+            assert_eq!(drain(&mut watcher.live).len(), if done == 0 { 2 } else { 1 });
+        }
+        topic.publish(turn(1), text(0)).await?;
+        let late = hub.attach(&session());
+        assert!(late.open.iter().all(|event| !matches!(event.body, EventBody::Progress { .. })));
+        assert_eq!(late.open.len(), 2);
+        let events = topic.end(turn(1), done()).await?;
+        topic.show(turn(1), progress(0)).await;
+        topic.ended(turn(1), events.last().ok_or("no events")?);
+        topic.show(turn(1), progress(0)).await;
+        let seen = drain(&mut watcher.live);
+        assert_eq!((seen.len(), events.len()), (2, 3), "nothing is shown of a turn that ends");
+        assert!(seen.is_sorted_by(|one, two| one < two));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn nobody_falls_behind_for_what_is_only_shown() -> Result {
+        let hub = hub(8);
+        let mut slow = hub.attach(&session());
+        let topic = hub.topic(&session());
+        topic.reserve().await?;
+        topic.announce(turn(1), EventBody::Queued);
+        for done in 0..1_000 {
+            topic.show(turn(1), progress(done)).await;
+        }
+        for offset in 0..4 {
+            topic.publish(turn(1), text(offset)).await?;
+        }
+        let (mut texts, mut shown) = (0, 0);
+        while let Some(event) = slow.live.try_recv() {
+            match event.body {
+                EventBody::Text(_) => texts += 1,
+                EventBody::Progress { .. } => shown += 1,
+                _ => {}
+            }
+        }
+        assert_eq!((texts, shown), (4, 3));
         Ok(())
     }
 

@@ -118,8 +118,13 @@ fn providers(config: &Config, client: &Client, home: &Home) -> Result<Providers,
 
 fn store(config: &Config) -> DynStore {
     let StorageUrl::Memory = config.storage.url;
-    let limits =
-        MemoryLimits { sessions: config.limits.sessions, messages: config.limits.messages, ..MemoryLimits::default() };
+    let limits = MemoryLimits {
+        sessions: config.limits.sessions,
+        messages: config.limits.messages,
+        files: config.limits.files,
+        session_files: config.limits.session_files,
+        ..MemoryLimits::default()
+    };
     Arc::new(MemoryStore::new(limits))
 }
 

@@ -236,6 +236,10 @@ pub struct LimitsConfig {
     pub queued_total: usize,
     /// What a user's message may hold.
     pub content: ByteSize,
+    /// The files of all sessions together.
+    pub files: ByteSize,
+    /// The files of one session together.
+    pub session_files: ByteSize,
     /// `[limits.plugin]`: a plugin's limits, where it has none of its own.
     pub plugin: PluginLimits,
 }
@@ -488,6 +492,8 @@ impl Default for LimitsConfig {
             queued: 32,
             queued_total: 4_096,
             content: ByteSize::kib(256),
+            files: ByteSize::mib(256),
+            session_files: ByteSize::mib(64),
             plugin: PluginLimits::default(),
         }
     }

@@ -134,6 +134,12 @@ const LIMITS: &[Field<LimitsConfig>] = &[
     field("content", |to, at, reader| {
         reader.one(&mut to.content, at, |n| value::size(n, ByteSize::kib(1)..=ByteSize::mib(16)));
     }),
+    field("files", |to, at, reader| {
+        reader.one(&mut to.files, at, |n| value::size(n, ByteSize::kib(1)..=ByteSize::mib(1 << 20)));
+    }),
+    field("session_files", |to, at, reader| {
+        reader.one(&mut to.session_files, at, |n| value::size(n, ByteSize::kib(1)..=ByteSize::mib(1 << 20)));
+    }),
     field("plugin", |to, at, reader| reader.table(at, PLUGIN_LIMITS, &mut to.plugin)),
 ];
 

@@ -45,7 +45,7 @@ fn content_tokens(content: &ToolContent) -> u32 {
     match content {
         ToolContent::Text { text } => text_tokens(text),
         ToolContent::Json { json } => text_tokens(json),
-        ToolContent::File { id } => text_tokens(id),
+        ToolContent::File(file) => text_tokens(&file.to_string()),
         ToolContent::Media { .. } => MEDIA_TOKENS,
     }
 }

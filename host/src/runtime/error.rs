@@ -76,6 +76,17 @@ pub enum LoadProblem {
     /// It asks for more than it was granted.
     #[error("it imports what it was not granted: {0}")]
     Imports(Ungranted),
+    /// A folder of its grants is not there, or not one.
+    #[error(
+        "the folder {} of its grant `dirs` can't be opened: {error}; make it, or correct `dirs` under its [plugins.grants]",
+        path.display()
+    )]
+    Dir {
+        /// The folder.
+        path: PathBuf,
+        /// The system's word.
+        error: String,
+    },
     /// It is no plugin.
     #[error(
         "it exports {found}; a plugin exports either `exoclaw:plugin/tool@0.1.0` or `exoclaw:plugin/channel@0.1.0`"

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::dirs::Dirs;
 use crate::config::{GrantsConfig, PluginLimits, PluginName};
 use crate::net::Client;
 use crate::secrets::Secret;
@@ -37,4 +38,5 @@ pub(super) struct Reach {
     pub(super) services: Services,
     /// Whether anything that it is linked to must know on whose behalf it is called.
     pub(super) asks_who: bool,
+    pub(super) dirs: Dirs,
 }

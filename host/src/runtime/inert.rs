@@ -185,6 +185,7 @@ mod tests {
             limits: crate::config::PluginLimits::default(),
             services: Services::detached(),
             asks_who: false,
+            dirs: crate::runtime::dirs::Dirs::default(),
         };
         let conditions = Conditions::Standing { now: Timestamp(1_700_000_000_123), seed };
         State::new(std::sync::Arc::new(reach), None, conditions)

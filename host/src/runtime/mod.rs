@@ -21,6 +21,7 @@ mod capability;
 mod channel;
 mod counts;
 mod cpu;
+mod dirs;
 mod egress;
 mod engine;
 mod error;

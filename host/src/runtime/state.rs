@@ -9,7 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::store::{SessionKey, Timestamp};
 
 use super::bindings::logging;
-use super::capability::Progress;
+use super::capability::{Made, Reporter};
 use super::cpu::CpuTime;
 use super::egress::Http;
 use super::grants::Reach;
@@ -42,7 +42,9 @@ pub(super) struct Caller {
     /// The session.
     pub(super) session: SessionKey,
     /// Who is shown how far the call is.
-    pub(super) progress: Option<Arc<dyn Progress>>,
+    pub(super) progress: Option<Box<Reporter>>,
+    /// The files that the call has made.
+    pub(super) files: Made,
 }
 
 /// A store's data.
@@ -87,16 +89,19 @@ impl State {
     }
 }
 
-/// No arguments, no environment, no directory, no socket, no look-up: the builder's defaults.
-fn wasi(quota: &Quota) -> Box<WasiCtx> {
+/// No arguments, no environment, no socket, no look-up: the builder's defaults; and no folder but
+/// those that are granted.
+fn wasi(reach: &Reach, quota: &Quota) -> Box<WasiCtx> {
     let output = |source| Output::new(source, quota.clone());
-    Box::new(WasiCtx::builder().stdout(output("stdout")).stderr(output("stderr")).build())
+    let mut wasi = WasiCtx::builder().stdout(output("stdout")).stderr(output("stderr")).build();
+    reach.dirs.lend(&mut wasi);
+    Box::new(wasi)
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let quota = self.quota.get_or_insert_with(|| Quota::new(self.reach.limits.log));
-        WasiCtxView { ctx: self.wasi.get_or_insert_with(|| wasi(quota)), table: &mut self.table }
+        WasiCtxView { ctx: self.wasi.get_or_insert_with(|| wasi(&self.reach, quota)), table: &mut self.table }
     }
 }
 

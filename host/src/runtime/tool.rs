@@ -15,8 +15,9 @@ use crate::config::{ByteSize, PluginName};
 use crate::store::{SessionKey, Timestamp, ToolContent};
 
 use super::bindings::{ToolHostPre, tool, types};
-use super::capability::Progress;
+use super::capability::{Made, Progress, Reporter, files};
 use super::error::{CallError, LoadProblem, PluginError};
+use super::grants::Reach;
 use super::invoke::{CallStats, Invocation, Invoker, MAX_MESSAGE, Purpose};
 use super::load::{MAX_TOOLS, check_settings};
 use super::output::cut;
@@ -31,6 +32,9 @@ const MAX_DESCRIPTION: usize = 8 << 10;
 
 /// Hosts and secrets of a description that are shown.
 const MAX_NAMED: usize = 64;
+
+/// The most files that one answer names: each is looked up.
+const MAX_FILES: usize = 64;
 
 /// Whether the host acts on a plugin's hints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -311,18 +315,30 @@ impl Tool {
             CallConditions::Live => Conditions::Live,
             CallConditions::Fixed(seed) => Conditions::Standing { now: call.now, seed },
         };
-        let caller = self.plugin.invoker.reach().asks_who.then(|| Caller {
+        let reach = self.plugin.invoker.reach();
+        let made = reach.asks_who.then(Made::default);
+        let caller = made.as_ref().map(|made| Caller {
             agent: call.agent.to_owned(),
             session: call.session.clone(),
-            progress: call.progress.cloned(),
+            progress: call.progress.cloned().map(Reporter::new).map(Box::new),
+            files: made.clone(),
         });
         let purpose = Purpose::Work;
         let invocation = Invocation { function: "call", call: call.call, purpose, conditions, caller };
         let work = async |store: &mut Store<State>| {
             let plugin = self.pre.instantiate_async(&mut *store).await?;
-            plugin.exoclaw_plugin_tool().call_call(store, &context, &self.definition.name, &arguments).await
+            let tool = plugin.exoclaw_plugin_tool();
+            let said = tool.call_call(store, &context, &self.definition.name, &arguments).await?;
+            // Within the call's own time, since looking for them is part of it.
+            let files = named_files(reach, call.session, &said).await;
+            Ok((said, files))
         };
-        self.plugin.invoker.measured(invocation, work, |said| self.checked_answer(answer(said)?)).await
+        let read = |(said, files)| self.checked_answer(answer(said)?, files);
+        let (result, stats) = self.plugin.invoker.measured(invocation, work, read).await;
+        if let (Err(_), Some(made)) = (&result, made) {
+            made.discard(&reach.services.store, call.session).await;
+        }
+        (result, stats)
     }
 
     fn check_arguments(&self, arguments: &str) -> Result<(), CallError> {
@@ -333,12 +349,21 @@ impl Tool {
         self.definition.input.check_text(arguments).map_err(CallError::InvalidArguments)
     }
 
-    fn checked_answer(&self, contents: Vec<tool::Content>) -> Result<Vec<ToolContent>, CallError> {
+    fn checked_answer(&self, contents: Vec<tool::Content>, files: Files) -> Result<Vec<ToolContent>, CallError> {
         self.plugin.invoker.check_size(contents.iter().map(size).sum())?;
-        contents.into_iter().map(|content| self.checked(content)).collect()
+        let named = contents.iter().filter(|content| matches!(content, tool::Content::File(_))).count();
+        if named > MAX_FILES {
+            return Err(CallError::InvalidResult(format!("it names {named} files; {MAX_FILES} are allowed")));
+        }
+        let mut files = files.into_iter();
+        contents.into_iter().map(|content| self.checked(content, &mut files)).collect()
     }
 
-    fn checked(&self, content: tool::Content) -> Result<ToolContent, CallError> {
+    fn checked(
+        &self,
+        content: tool::Content,
+        files: &mut impl Iterator<Item = Result<ToolContent, CallError>>,
+    ) -> Result<ToolContent, CallError> {
         match content {
             tool::Content::Text(text) => Ok(ToolContent::Text { text }),
             tool::Content::Json(json) => {
@@ -356,10 +381,7 @@ impl Tool {
             }
             tool::Content::Image(media) => checked_media(media, "image/"),
             tool::Content::Audio(media) => checked_media(media, "audio/"),
-            // Only `files` makes files, and it cannot be granted yet.
-            tool::Content::File(id) => {
-                Err(CallError::InvalidResult(format!("there is no file `{}`", cut(&id, 64).escape_debug())))
-            }
+            tool::Content::File(id) => files.next().unwrap_or_else(|| Err(files::missing(&id))),
         }
     }
 }
@@ -368,6 +390,22 @@ impl std::fmt::Debug for Tool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Tool({} of {})", self.name(), self.plugin())
     }
+}
+
+/// What became of each file that an answer names, in order.
+type Files = Vec<Result<ToolContent, CallError>>;
+
+/// Looks for the files that an answer names, as many as are allowed.
+async fn named_files(reach: &Reach, session: &SessionKey, said: &Result<Vec<tool::Content>, types::Error>) -> Files {
+    let mut found = Vec::new();
+    for content in said.iter().flatten() {
+        let tool::Content::File(id) = content else { continue };
+        if found.len() == MAX_FILES {
+            break;
+        }
+        found.push(files::named(reach, session, id).await);
+    }
+    found
 }
 
 fn size(content: &tool::Content) -> usize {

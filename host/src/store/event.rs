@@ -51,6 +51,17 @@ pub enum EventBody {
         #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
         input: Arc<RawValue>,
     },
+    /// How far the tool is. Shown while it runs, and never stored.
+    Progress {
+        /// The `id` of the call.
+        tool_use_id: String,
+        /// For people: one line.
+        message: String,
+        /// How much is done, in whatever the tool counts.
+        done: u64,
+        /// Of how much; absent where it is not known.
+        total: Option<u64>,
+    },
     /// The tool answered.
     ToolResult {
         /// The `id` of the call.
@@ -228,6 +239,9 @@ mod tests {
             r#""type":"rewind","step":2"#,
             r#""type":"tool_use","id":"t1","name":"calculate","input":{"b": 2.50, "a":1}"#,
             r#""type":"tool_result","tool_use_id":"t1","content":[{"type":"text","text":"4"}],"is_error":false"#,
+            r#""type":"progress","tool_use_id":"t1","message":"half","done":1,"total":2"#,
+            r#""type":"progress","tool_use_id":"t1","message":"","done":7,"total":null"#,
+            r#""type":"tool_result","tool_use_id":"t1","content":[{"type":"file","id":"f","name":"a.csv","mime_type":"text/csv","size":3}],"is_error":false"#,
             r#""type":"usage","provider":"p","model":"m","input_tokens":1,"output_tokens":2,"cache_read_tokens":3,"cache_write_tokens":4,"cost_usd":null,"estimated":true"#,
             r#""type":"done","stop_reason":"end_turn","text":"4""#,
             r#""type":"error","code":-32004,"message":"no","retryable":true"#,

@@ -60,7 +60,7 @@ pub struct TurnId([u8; Self::LENGTH]);
 pub struct TurnIdError(String);
 
 /// Crockford's base 32, lower case: no `i`, `l`, `o`, `u`.
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+pub(super) const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 impl TurnId {
     const LENGTH: usize = 20;

@@ -1,15 +1,22 @@
 //! The engine that keeps everything in maps and forgets it at exit. Bounded: past its limits the
-//! sessions that were idle longest go, and within a session its oldest messages and events.
+//! sessions that were idle longest go, with all that plugins kept for them, and within a session its
+//! oldest messages and events. Files and plugins' data are refused beyond their limits.
+
+mod files;
+mod kv;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{self, BoxFuture, FutureExt};
 
+use self::files::Files;
+use self::kv::KeyValues;
 use super::{
     Accept, Accepted, Event, IDEMPOTENCY_WINDOW, Idempotency, Page, Position, Seq, SessionKey, SessionRecord, Step,
     Store, StoreError, StoredMessage, Timestamp, TurnEnd, TurnId,
 };
+use crate::config::ByteSize;
 
 /// How much the engine keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +29,22 @@ pub struct MemoryLimits {
     pub turns: usize,
     /// Idempotency keys in a session.
     pub keys: usize,
+    /// The files of all sessions.
+    pub files: ByteSize,
+    /// The files of one session.
+    pub session_files: ByteSize,
 }
 
 impl Default for MemoryLimits {
     fn default() -> Self {
-        Self { sessions: 1_000, messages: 2_000, turns: 64, keys: 1_024 }
+        Self {
+            sessions: 1_000,
+            messages: 2_000,
+            turns: 64,
+            keys: 1_024,
+            files: ByteSize::mib(256),
+            session_files: ByteSize::mib(64),
+        }
     }
 }
 
@@ -45,6 +63,9 @@ struct State {
     uses: u64,
     /// One counter for all sessions, so that a session that was evicted and came back reuses none.
     next_seq: u64,
+    key_values: KeyValues,
+    /// What the files of all sessions count.
+    files_used: u64,
 }
 
 #[derive(Debug)]
@@ -58,6 +79,7 @@ struct Session {
     ended: VecDeque<(TurnId, Vec<Arc<Event>>)>,
     keys: HashMap<String, KeyUse>,
     key_order: VecDeque<(Timestamp, String)>,
+    files: Files,
     last_use: u64,
 }
 
@@ -74,6 +96,14 @@ impl MemoryStore {
         Self { limits, state: Mutex::default() }
     }
 
+    /// Opens a session in which nobody wrote, for calls of plugins outside of a gateway.
+    ///
+    /// # Errors
+    /// All sessions that the limit allows are at work.
+    pub fn open_session(&self, session: &SessionKey, now: Timestamp) -> Result<(), StoreError> {
+        self.state().touch(session, now, self.limits.sessions).map(drop)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Every operation leaves the maps whole before it can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -88,7 +118,7 @@ impl State {
                 self.sessions.get(key).is_some_and(|session| session.open.is_empty()).then_some(used)
             });
             let evicted = idle.and_then(|used| self.by_use.remove(&used)).ok_or(StoreError::Full { limit })?;
-            self.sessions.remove(&evicted);
+            self.remove(&evicted);
         }
         self.uses += 1;
         let uses = self.uses;
@@ -97,6 +127,15 @@ impl State {
         self.by_use.insert(uses, key.clone());
         session.last_use = uses;
         Ok(session)
+    }
+
+    /// Forgets a session and all that belongs to it.
+    fn remove(&mut self, key: &SessionKey) {
+        if let Some(session) = self.sessions.remove(key) {
+            self.by_use.remove(&session.last_use);
+            self.files_used -= session.files.used();
+        }
+        self.key_values.forget(key);
     }
 
     fn existing(&mut self, key: &SessionKey) -> Result<&mut Session, StoreError> {
@@ -115,6 +154,7 @@ impl Session {
             ended: VecDeque::new(),
             keys: HashMap::new(),
             key_order: VecDeque::new(),
+            files: Files::default(),
             last_use: 0,
         }
     }
@@ -281,8 +321,9 @@ impl Store for MemoryStore {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Message, Role};
+    use super::super::{Message, Role, contract};
     use super::*;
+    use proptest::prelude::*;
 
     type Result = std::result::Result<(), Box<dyn std::error::Error>>;
 
@@ -330,6 +371,40 @@ mod tests {
         assert!(store.session(&session("working")).await?.is_some());
         assert!(store.session(&session("idle")).await?.is_none());
         assert!(matches!(store.accept(accept("more", 4, 4, None)).await, Err(StoreError::Full { limit: 2 })));
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn plugins_keep_what_they_set_within_their_quota(uses in contract::uses()) {
+            let store = MemoryStore::new(MemoryLimits::default());
+            let tokio = tokio::runtime::Builder::new_current_thread().build()?;
+            tokio.block_on(contract::keys_and_values_are_maps_within_a_quota(&store, uses))?;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_of_one_session() -> Result {
+        contract::a_file_is_of_one_session(&MemoryStore::new(MemoryLimits::default())).await
+    }
+
+    #[tokio::test]
+    async fn files_stay_within_their_limits() -> Result {
+        let (files, session_files) = (ByteSize::kib(16), ByteSize::kib(12));
+        let limits = MemoryLimits { files, session_files, ..MemoryLimits::default() };
+        contract::files_stay_within_their_limits(&MemoryStore::new(limits)).await
+    }
+
+    #[tokio::test]
+    async fn what_plugins_keep_for_a_session_goes_with_it() -> Result {
+        let store = MemoryStore::new(MemoryLimits { sessions: 1, ..MemoryLimits::default() });
+        let evict = async |session: &SessionKey, turn| {
+            let step = Step { session: session.clone(), turn, messages: Vec::new(), now: Timestamp(2) };
+            store.finish(TurnEnd { step, events: Vec::new() }).await.expect("a session");
+            store.accept(accept("another", 3, 3, None)).await.expect("room");
+        };
+        contract::what_is_of_a_session_goes_with_it(&store, evict).await?;
+        assert_eq!(store.state().files_used, 0);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Position, Timestamp, TurnId};
+use super::{FileRef, Position, Timestamp, TurnId};
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
@@ -113,11 +113,8 @@ pub enum ToolContent {
         /// The bytes, in base64.
         data: String,
     },
-    /// A file that the host holds.
-    File {
-        /// Its id.
-        id: String,
-    },
+    /// A file of the session, which the host holds.
+    File(FileRef),
 }
 
 impl ToolContent {

@@ -4,9 +4,13 @@
 //! whole or not at all, and once it returned it stays. Nothing above this module can tell which
 //! engine is underneath.
 
+#[cfg(test)]
+mod contract;
 mod event;
+mod file;
 mod id;
 mod key;
+mod kv;
 mod memory;
 mod message;
 mod schema;
@@ -18,8 +22,16 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 pub use event::{Delta, DoneReason, ErrorCode, Event, EventBody, TurnError, Usage};
+pub use file::{
+    FILE_OVERHEAD, FileAppend, FileId, FileIdError, FileName, FileNameError, FileOutcome, FileRecord, FileRef,
+    MAX_FILE_NAME, MAX_FILE_PIECE, MimeType, MimeTypeError, NewFile, SessionFiles,
+};
 pub use id::{Position, Seq, Timestamp, TurnId, TurnIdError};
 pub use key::{KeyError, MAX_KEY_BYTES, SessionKey};
+pub use kv::{
+    KV_OVERHEAD, KvExpected, KvKey, KvKeyError, KvOutcome, KvScope, KvSet, KvSpace, KvValue, KvValueError, MAX_KV_KEY,
+    MAX_KV_PAGE, MAX_KV_VALUE, PluginData, kv_cost,
+};
 pub use memory::{MemoryLimits, MemoryStore};
 pub use message::{Block, Message, Role, StopReason, StoredMessage, TokenUsage, ToolContent, ToolResult, ToolUse};
 
@@ -29,8 +41,9 @@ pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 /// A store, of whichever engine.
 pub type DynStore = Arc<dyn Store>;
 
-/// The operations of the product on what it keeps.
-pub trait Store: Send + Sync + 'static {
+/// The operations of the product on what it keeps; those on plugins' data and on files stand in
+/// [`PluginData`] and [`SessionFiles`].
+pub trait Store: PluginData + SessionFiles {
     /// Stores a user's message and opens its turn; creates the session where there is none. A
     /// repeated idempotency key opens nothing.
     fn accept(&self, accept: Accept) -> BoxFuture<'_, Result<Accepted, StoreError>>;

@@ -7,6 +7,10 @@ use crate::text;
 
 /// Characters shown of a tool's arguments, and of its answer.
 const TOOL: usize = 200;
+/// Characters shown of how far a tool is.
+const PROGRESS: usize = 70;
+/// To the line's beginning, and nothing on it (ECMA-48, 8.3.41).
+const CLEAR_LINE: &str = "\r\u{1b}[K";
 const DIM: &str = "\u{1b}[2m";
 const RED: &str = "\u{1b}[31m";
 const PLAIN: &str = "\u{1b}[0m";
@@ -103,6 +107,9 @@ impl Screen {
                 self.tools.insert(id.clone(), name);
                 self.at = At::Tool { id: id.clone() };
             }
+            EventBody::Progress { tool_use_id, message, done, total } => {
+                self.progress(tool_use_id, message, *done, *total);
+            }
             EventBody::ToolResult { tool_use_id, content, is_error } => self.result(tool_use_id, content, *is_error),
             EventBody::Usage(usage) => self.usage.push(usage.clone()),
             EventBody::Done { stop_reason, text } => self.done(*stop_reason, text),
@@ -162,6 +169,21 @@ impl Screen {
             self.leave();
             self.aside("↺ that was cut off; once more:\n".into());
         }
+    }
+
+    /// How far a tool is, in place of its line, if that is still the last one. Only a screen can
+    /// take a line back; elsewhere the call's end is enough.
+    fn progress(&mut self, id: &str, message: &str, done: u64, total: Option<u64>) {
+        let on_its_line = matches!(&self.at, At::Tool { id: open } if open == id);
+        if !on_its_line || self.style.colours == Colours::Plain {
+            return;
+        }
+        let name = self.tools.get(id).map_or("", String::as_str);
+        let done = total.map_or_else(|| grouped(done), |total| format!("{} of {}", grouped(done), grouped(total)));
+        // So short that it is one line on every screen.
+        let line = text::one_line(&format!("⚙ {name} {done} {message}"), PROGRESS);
+        let line = self.coloured(DIM, &line);
+        self.pieces.push(Piece::Aside(format!("{CLEAR_LINE}{line}")));
     }
 
     fn result(&mut self, id: &str, content: &[ToolContent], is_error: bool) {
@@ -279,7 +301,7 @@ fn shown_content(content: &ToolContent) -> String {
         ToolContent::Text { text } => text.clone(),
         ToolContent::Json { json } => json.clone(),
         ToolContent::Media { mime_type, .. } => format!("[{mime_type}]"),
-        ToolContent::File { id } => format!("[file {id}]"),
+        ToolContent::File(file) => format!("[file {}, {} bytes]", file.name, grouped(file.size)),
     }
 }
 

@@ -170,7 +170,7 @@ impl<'a> Content<'a> {
                 Some(Self::Image { source: Source::Base64 { media_type: mime_type, data } })
             }
             ToolContent::Media { mime_type, .. } => Self::text(format!("[{mime_type}, which cannot be shown here]")),
-            ToolContent::File { id } => Self::text(format!("[file {id}]")),
+            ToolContent::File(file) => Self::text(file.to_string()),
         };
         Self::ToolResult {
             tool_use_id: id(&result.tool_use_id),

@@ -214,7 +214,7 @@ fn result_text<'a>(result: &'a ToolResult, images: &mut Vec<Part<'a>>) -> Cow<'a
             Cow::Borrowed("[an image, which follows]")
         }
         ToolContent::Media { mime_type, .. } => Cow::Owned(format!("[{mime_type}, which cannot be shown here]")),
-        ToolContent::File { id } => Cow::Owned(format!("[file {id}]")),
+        ToolContent::File(file) => Cow::Owned(file.to_string()),
     };
     let text = result.content.iter().map(piece).reduce(joined).unwrap_or_default();
     // The format has no mark for a failure.

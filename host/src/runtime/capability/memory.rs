@@ -8,6 +8,13 @@ use crate::runtime::state::State;
 const NO_ENGINE: &str = "this gateway keeps no memory yet";
 
 impl State {
+    fn may_search(&self) -> Result<(), MemoryError> {
+        match self.reach.grants.memory {
+            Access::Read | Access::Write => Ok(()),
+            Access::None => Err(MemoryError::Unavailable("`memory` is not granted".into())),
+        }
+    }
+
     fn may_remember(&self) -> Result<(), MemoryError> {
         match self.reach.grants.memory {
             Access::Write => Ok(()),
@@ -19,6 +26,7 @@ impl State {
 
 impl Host for State {
     async fn search(&mut self, _query: String, _limit: u32) -> Result<Vec<Fact>, MemoryError> {
+        self.may_search()?;
         Err(MemoryError::Unavailable(NO_ENGINE.into()))
     }
 

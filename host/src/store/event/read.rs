@@ -26,6 +26,8 @@ struct Wire<'a> {
     name: Option<String>,
     input: Option<Arc<RawValue>>,
     tool_use_id: Option<String>,
+    done: Option<u64>,
+    total: Option<u64>,
     content: Option<Vec<ToolContent>>,
     is_error: Option<bool>,
     provider: Option<String>,
@@ -42,8 +44,19 @@ struct Wire<'a> {
     retryable: Option<bool>,
 }
 
-const TYPES: &[&str] =
-    &["queued", "started", "text", "thinking", "rewind", "tool_use", "tool_result", "usage", "done", "error"];
+const TYPES: &[&str] = &[
+    "queued",
+    "started",
+    "text",
+    "thinking",
+    "rewind",
+    "tool_use",
+    "progress",
+    "tool_result",
+    "usage",
+    "done",
+    "error",
+];
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -64,6 +77,12 @@ impl<'de> Deserialize<'de> for Event {
                 id: need(wire.id, "id")?,
                 name: need(wire.name, "name")?,
                 input: need(wire.input, "input")?,
+            },
+            "progress" => EventBody::Progress {
+                tool_use_id: need(wire.tool_use_id, "tool_use_id")?,
+                message: need(wire.message, "message")?,
+                done: need(wire.done, "done")?,
+                total: wire.total,
             },
             "tool_result" => EventBody::ToolResult {
                 tool_use_id: need(wire.tool_use_id, "tool_use_id")?,

@@ -46,6 +46,36 @@ fn usage(cost: Option<f64>) -> serde_json::Value {
 }
 
 #[test]
+fn how_far_a_tool_is_stands_in_place_of_its_line_until_it_answers() {
+    let progress = |id: &str, done: u64, total: Option<u64>| json!({"type": "progress", "tool_use_id": id, "message": "pages\u{1b}[2J", "done": done, "total": total});
+    let events = [
+        tool("t1", "read"),
+        progress("t1", 1, Some(1_200)),
+        progress("t1", 2, None),
+        progress("t0", 3, None),
+        answer("t1", "done", false),
+        progress("t1", 4, None),
+    ];
+    let screen = Style { colours: Colours::Shown, reply: Reply::Screen };
+    let pieces = shown_in(screen, &events);
+    let line: String =
+        pieces.iter().map(|(Piece::Reply(text) | Piece::Aside(text) | Piece::Notice(text))| text.as_str()).collect();
+    let plain = line.replace(DIM, "").replace(PLAIN, "");
+    let right = "⚙ read {\"expression\":\"2+2\"}\r\u{1b}[K⚙ read 1 of 1,200 pages\\u{1b}[2J\
+                 \r\u{1b}[K⚙ read 2 pages\\u{1b}[2J → done\n";
+    assert_eq!(plain, right);
+    // A file or a pipe has no line to take back.
+    assert!(!shown(&events).contains("pages"));
+}
+
+#[test]
+fn a_file_that_a_tool_made_is_shown_by_its_name() {
+    let file = json!({"type": "file", "id": "f", "name": "a.csv", "mime_type": "text/csv", "size": 1234});
+    let answer = json!({"type": "tool_result", "tool_use_id": "t1", "content": [file], "is_error": false});
+    assert!(shown(&[tool("t1", "export"), answer]).ends_with(" → [file a.csv, 1,234 bytes]\n"));
+}
+
+#[test]
 fn a_turn_with_a_tool_reads_from_top_to_bottom() {
     let events = [
         json!({"type": "queued"}),
