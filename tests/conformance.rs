@@ -5,6 +5,8 @@
 
 #[path = "conformance/bundled.rs"]
 mod bundled;
+#[path = "conformance/cache.rs"]
+mod cache;
 #[path = "conformance/hostile.rs"]
 mod hostile;
 #[path = "conformance/load.rs"]

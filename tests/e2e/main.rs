@@ -8,6 +8,7 @@ mod harness;
 mod abort;
 mod access;
 mod cli;
+mod code;
 mod conversation;
 mod demo;
 mod drain;

@@ -3,39 +3,56 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::CliError;
 use crate::config::{Config, PluginName};
 use crate::gateway::PluginDirectory;
-use crate::runtime::{Linkage, Plugin, PluginSpec, Runtime, Services, Source, Toolbox};
+use crate::home::Home;
+use crate::runtime::{CodeCache, Linkage, Plugin, PluginSpec, Runtime, Services, Source, Toolbox};
+
+/// Loads at once. Each holds a component and its code; one at a time compiles.
+const LOADS: usize = 4;
 
 /// Loads every plugin of the config. One that cannot be loaded keeps the gateway from starting.
-pub(super) async fn load(config: &Config, services: Services) -> Result<Toolbox, CliError> {
-    let runtime = runtime(config, services)?;
-    let mut plugins = Vec::with_capacity(config.plugins.len());
-    for plugin in &config.plugins {
-        let spec = PluginSpec::from_config(plugin).map_err(usage)?;
-        let plugin = runtime.load(spec).await.map_err(usage)?;
+pub(super) async fn load(config: &Config, services: Services, home: &Home) -> Result<Toolbox, CliError> {
+    let runtime = runtime(config, services)?.with_code_cache(code_cache(home).await);
+    let specs: Vec<_> = config.plugins.iter().map(PluginSpec::from_config).collect::<Result<_, _>>().map_err(usage)?;
+    let loads = stream::iter(specs.into_iter().map(|spec| runtime.load(spec))).buffered(LOADS);
+    let loads = loads.inspect_ok(|plugin| {
         let tools: Vec<_> = plugin.tools().iter().map(|tool| tool.name().to_owned()).collect();
-        info!(plugin = %plugin.name(), kind = ?plugin.kind(), tools = tools.join(" "), "loaded");
-        plugins.push(plugin);
+        info!(plugin = %plugin.name(), kind = ?plugin.kind(), code = ?plugin.code(), tools = tools.join(" "), "loaded");
+    });
+    Toolbox::new(loads.try_collect().await.map_err(usage)?).map_err(usage)
+}
+
+/// The owner's compiled code. Without a home there is none; where its folder cannot be trusted,
+/// that is told, and plugins are compiled instead.
+pub(super) async fn code_cache(home: &Home) -> Option<CodeCache> {
+    let folder = home.code_cache()?;
+    match tokio::task::spawn_blocking(move || CodeCache::open(&folder)).await.ok()? {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            warn!(%error, "compiled code is not kept; plugins are compiled at every start");
+            None
+        }
     }
-    Toolbox::new(plugins).map_err(usage)
 }
 
 /// Loads one component file to look at it, with the limits that the config gives to plugins.
-pub(super) async fn load_file(path: &Path, config: &Config) -> Result<Arc<Plugin>, CliError> {
+pub(super) async fn load_file(path: &Path, config: &Config, home: &Home) -> Result<Arc<Plugin>, CliError> {
     let spec = PluginSpec {
         limits: config.limits.plugin,
         linkage: Linkage::Refusing,
         ..PluginSpec::new(name_of(path), Source::File(path.to_owned()))
     };
-    runtime(config, Services::detached())?.load(spec).await.map_err(CliError::failed)
+    let runtime = runtime(config, Services::detached())?.with_code_cache(code_cache(home).await);
+    runtime.load(spec).await.map_err(CliError::failed)
 }
 
-fn runtime(config: &Config, services: Services) -> Result<Runtime, CliError> {
+pub(super) fn runtime(config: &Config, services: Services) -> Result<Runtime, CliError> {
     Runtime::new(&config.limits, services).map_err(CliError::failed)
 }
 
@@ -44,7 +61,7 @@ fn usage(error: crate::runtime::LoadError) -> CliError {
 }
 
 /// A name for a file that has none in a config: its own, as far as a name can hold it.
-fn name_of(path: &Path) -> PluginName {
+pub(super) fn name_of(path: &Path) -> PluginName {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
     let valid = |letter: char| if letter.is_ascii_alphanumeric() || letter == '_' { letter } else { '-' };
     let name: String = stem.chars().map(valid).take(64).collect();

@@ -13,6 +13,7 @@
 //! something other than what happened.
 
 pub mod bindings;
+mod cache;
 mod capability;
 mod channel;
 mod egress;
@@ -33,6 +34,7 @@ mod ticker;
 mod tool;
 mod toolbox;
 
+pub use cache::{CacheError, CodeCache, CodeInfo, CodeOrigin};
 pub use capability::{Progress, ProgressReport};
 pub use channel::{ChannelCall, ChannelPlugin};
 pub use engine::Allocation;
