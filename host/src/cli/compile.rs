@@ -74,7 +74,7 @@ fn row(name: &str, info: &CodeInfo, took: Duration, json: bool) -> Value {
     if json {
         row["source"] = json!(info.source);
         row["state"] = json!(if cached { "cached" } else { "compiled" });
-        row["time_ms"] = json!(took.as_secs_f64() * 1e3);
+        row["time_ms"] = json!(took.as_micros() as f64 / 1e3);
     } else {
         row["state"] = json!(if cached { "cached already" } else { "compiled" });
         row["time"] = json!(format!("{took:.0?}"));

@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use data_encoding::HEXLOWER;
-use sha2::{Digest, Sha256};
+use ring::digest::{Context, SHA256};
 use wasmtime::Engine;
 
 /// How every file begins. The number changes with the layout of the file, of its name, or of what
@@ -37,11 +37,11 @@ impl EngineId {
 /// A `Hasher` that gives the same in every process, and in which no two inputs meet: that of the
 /// standard library promises neither. What `Hash` writes for a type is prefix-free, so that nothing
 /// need be put between.
-pub(super) struct Stable(Sha256);
+pub(super) struct Stable(Context);
 
 impl Stable {
     pub(super) fn new() -> Self {
-        Self(Sha256::new())
+        Self(Context::new(&SHA256))
     }
 
     pub(super) fn id(&self) -> [u8; 16] {
@@ -60,9 +60,10 @@ impl Hasher for Stable {
 }
 
 /// The first bytes of a digest.
-fn first<const N: usize>(hash: &Sha256) -> [u8; N] {
-    let digest = hash.clone().finalize();
-    std::array::from_fn(|index| digest[index])
+fn first<const N: usize>(hash: &Context) -> [u8; N] {
+    let digest = hash.clone().finish();
+    let bytes = digest.as_ref();
+    std::array::from_fn(|index| bytes[index])
 }
 
 /// What a file is the code of.

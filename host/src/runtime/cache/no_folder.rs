@@ -17,6 +17,7 @@ pub(super) struct Found {
 }
 
 /// Why a file was not read.
+#[allow(dead_code, reason = "without a folder no file is read")]
 #[derive(Debug)]
 pub(super) enum ReadError {
     Absent,
