@@ -1,9 +1,10 @@
 //! What a plugin's load takes: compiled, compiled and kept, and from the cache.
 //!
-//! `cargo bench -p exoclaw --bench load`. Takes the bundled plugins, and the components whose paths stand in
-//! `EXOCLAW_BENCH_COMPONENTS`, separated by `:`; those of JavaScript and Python compile for half a
-//! minute each time, so that rounds of theirs are few. Every line is a median, with the digest of its component. The last two are a whole start: an engine, and
-//! the three bundled tools.
+//! `cargo bench -p exoclaw --bench load`. Takes the bundled plugins, and the components whose paths
+//! stand in `EXOCLAW_BENCH_COMPONENTS`, separated by `:`. Those of JavaScript and Python compile for
+//! half a minute each time, so there are few rounds of what compiles. Every figure is a median, with
+//! the digest of its component. The last two lines are a whole start: an engine, and the three
+//! bundled tools.
 //!
 //! - `compile`: the machine code alone, made and kept;
 //! - `cold load`: with the trial call and without a cache;

@@ -3,6 +3,7 @@
 //! The folder is opened and checked once. All else goes by its descriptor, so that nothing that
 //! happens to its path afterwards leads anywhere else.
 
+use std::borrow::Cow;
 use std::fs::{DirBuilder, File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -41,7 +42,7 @@ pub(super) enum ReadError {
     /// There is none.
     Absent,
     /// What is there is none of ours.
-    Unfit(&'static str),
+    Unfit(Cow<'static, str>),
     /// The system could not, this time.
     Io(io::Error),
 }
@@ -81,19 +82,19 @@ impl Folder {
         let file = match rustix::fs::openat(&self.handle, name, flags, Mode::empty()) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT) => return Err(ReadError::Absent),
-            Err(Errno::LOOP) => return Err(ReadError::Unfit("it is a symbolic link")),
-            Err(Errno::NXIO) => return Err(ReadError::Unfit("it is not a file")),
-            Err(Errno::ACCESS | Errno::PERM) => return Err(ReadError::Unfit("its owner may not read it")),
+            Err(Errno::LOOP) => return Err(ReadError::Unfit("it is a symbolic link".into())),
+            Err(Errno::NXIO) => return Err(ReadError::Unfit("it is not a file".into())),
+            Err(Errno::ACCESS | Errno::PERM) => return Err(ReadError::Unfit("its owner may not read it".into())),
             Err(error) => return Err(ReadError::Io(error.into())),
         };
         // Asked of the open file, so that what is read is what was checked.
         let metadata = file.metadata().map_err(ReadError::Io)?;
-        fit(&metadata, limit).map_err(ReadError::Unfit)?;
+        fit(&metadata, limit).map_err(|why| ReadError::Unfit(why.into()))?;
         let mut bytes = Vec::new();
         let room = usize::try_from(metadata.len()).unwrap_or(usize::MAX).saturating_add(1);
         bytes.try_reserve_exact(room).map_err(|error| ReadError::Io(io::Error::other(error)))?;
         file.take(limit + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
-        if bytes.len() as u64 > limit { Err(ReadError::Unfit(TOO_LONG)) } else { Ok(bytes) }
+        if bytes.len() as u64 > limit { Err(ReadError::Unfit(TOO_LONG.into())) } else { Ok(bytes) }
     }
 
     /// Puts a file (mode 0600) there, with these parts one after the other. Where there is one of

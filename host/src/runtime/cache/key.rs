@@ -31,7 +31,7 @@ impl Key {
                     return key.first_chunk().filter(|_| key.len() == LENGTH).map(Self::new).ok_or_else(length);
                 }
                 Err(ReadError::Absent) => {}
-                Err(ReadError::Unfit(why)) => return Err(unfit(why)),
+                Err(ReadError::Unfit(why)) => return Err(unfit(&why)),
                 Err(ReadError::Io(error)) => return Err(unfit(&error.to_string())),
             }
             let mut key = Zeroizing::new([0; LENGTH]);

@@ -171,39 +171,34 @@ impl EngineCache {
 
     /// The code of the component with this SHA-256. None: there is none that may be run.
     fn load(&self, component: &[u8; 32]) -> Option<Hit> {
-        let Shared { folder, key, .. } = &*self.cache.0;
         let entry = Entry { component: *component, engine: self.id };
         let name = entry.name();
-        let file = match folder.read(&name, MAX_FILE) {
-            Ok(file) => file,
-            Err(ReadError::Absent) => return None,
+        match self.find(&entry, &name) {
+            Ok(hit) => {
+                // So that what is used stays longest. A folder that is read-only loses nothing by it.
+                let _ = self.cache.0.folder.touch(&name);
+                Some(hit)
+            }
+            Err(ReadError::Absent) => None,
             Err(ReadError::Unfit(why)) => {
-                self.cache.discard(&name, why);
-                return None;
+                self.cache.discard(&name, &why);
+                None
             }
             Err(ReadError::Io(error)) => {
                 warn!(file = %self.cache.file(&name).display(), %error, "cannot read compiled code; compiling again");
-                return None;
-            }
-        };
-        let loaded = match key.verify(&entry, file) {
-            Some(code) => machine_code::load(&self.engine, &code).map(|component| Hit { component, size: code.size() }),
-            None => {
-                self.cache.discard(&name, "it was not written with this folder's key, or was changed since");
-                return None;
-            }
-        };
-        match loaded {
-            Ok(hit) => {
-                // So that what is used stays longest. A folder that is read-only loses nothing by it.
-                let _ = folder.touch(&name);
-                Some(hit)
-            }
-            Err(error) => {
-                self.cache.discard(&name, &format!("the engine refuses it: {error:#}"));
                 None
             }
         }
+    }
+
+    /// What is read is what is verified, and what is verified is what is loaded.
+    fn find(&self, entry: &Entry, name: &str) -> Result<Hit, ReadError> {
+        let Shared { folder, key, .. } = &*self.cache.0;
+        let foreign = || ReadError::Unfit("it was not written with this folder's key, or was changed since".into());
+        let refused = |error| ReadError::Unfit(format!("the engine refuses it: {error:#}").into());
+        let code = key.verify(entry, folder.read(name, MAX_FILE)?).ok_or_else(foreign)?;
+        let component = machine_code::load(&self.engine, &code).map_err(refused)?;
+        Ok(Hit { component, size: code.size() })
     }
 
     /// Keeps the code of a component for the next start, and returns its size in bytes.

@@ -1,5 +1,6 @@
 //! Where a folder cannot be known to be its owner's alone, there is none.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
@@ -21,7 +22,7 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) enum ReadError {
     Absent,
-    Unfit(&'static str),
+    Unfit(Cow<'static, str>),
     Io(io::Error),
 }
 
