@@ -61,7 +61,7 @@ async fn a_second_start_runs_what_the_first_compiled() {
 #[tokio::test]
 async fn code_from_disk_has_its_limits_like_any_other() {
     let place = Place::new();
-    let limits = PluginLimits { time: Duration::from_millis(300), ..PluginLimits::default() };
+    let limits = PluginLimits { time: Duration::from_secs(2), ..PluginLimits::default() };
     let hostile = || PluginSpec { limits, ..spec("hostile") };
     place.start().load(hostile()).await.unwrap();
     let plugin = place.start().load(hostile()).await.unwrap();
