@@ -7,6 +7,8 @@
 mod attacks;
 #[path = "conformance/bundled.rs"]
 mod bundled;
+#[path = "conformance/cache.rs"]
+mod cache;
 #[path = "conformance/capabilities.rs"]
 mod capabilities;
 #[path = "conformance/dirs.rs"]

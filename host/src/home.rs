@@ -47,6 +47,12 @@ impl Home {
         self.exoclaw.as_ref().map(|home| home.join("credentials"))
     }
 
+    /// `cache/code` in it, for compiled plugins. What is there may be removed at any time.
+    #[must_use]
+    pub fn code_cache(&self) -> Option<PathBuf> {
+        self.exoclaw.as_ref().map(|home| home.join("cache").join("code"))
+    }
+
     /// A path as a person writes it: `~/` is the user's own folder, and what is relative starts
     /// at `base`.
     #[must_use]

@@ -9,6 +9,7 @@ mod abort;
 mod access;
 mod capabilities;
 mod cli;
+mod code;
 mod conversation;
 mod demo;
 mod drain;

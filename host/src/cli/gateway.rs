@@ -41,7 +41,7 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     let providers = providers(&config, &client, &home)?;
     let store = store(&config);
     let services = Services { store: Arc::clone(&store), client: Some(client.clone()) };
-    let Plugins { runtime, tools } = plugins::load(&config, services).await?;
+    let Plugins { runtime, tools } = plugins::load(&config, services, &home).await?;
     let plugins = Registry::new(tools);
     plugins.attach(Arc::new(StatelessTrial));
     let dispatcher = Dispatcher::new(Parts {

@@ -7,6 +7,7 @@ pub mod gateway;
 
 mod chat;
 mod check;
+mod compile;
 mod error;
 mod logging;
 mod output;
@@ -189,6 +190,18 @@ Examples:
         #[command(flatten)]
         reach: Reach,
         /// Print the gateway's answer as it is
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compile plugins ahead of the gateway's start
+    #[command(
+        after_help = "Compiled code is kept in ~/.exoclaw/cache/code, where the next start finds it. That folder may be\nremoved at any time. No gateway is needed, and nothing of a plugin runs.\n\nExamples:\n  exoclaw plugin compile               every plugin of the config\n  exoclaw plugin compile clock         one of them\n  exoclaw plugin compile ./clock.wasm  a file"
+    )]
+    Compile {
+        /// Plugins of the config, or .wasm files [default: every plugin of the config]
+        #[arg(value_name = "NAME|FILE")]
+        plugins: Vec<String>,
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },

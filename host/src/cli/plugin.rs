@@ -9,7 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::client::{Client, ClientError, Target};
-use super::{CliError, Exit, PluginCommand, output, plugins, table};
+use super::{CliError, Exit, PluginCommand, compile, output, plugins, table};
 use crate::config::Loaded;
 use crate::text;
 
@@ -39,6 +39,7 @@ pub(super) async fn run(command: PluginCommand, loaded: Loaded) -> Result<Exit, 
             client.close().await;
             (answer, json)
         }
+        PluginCommand::Compile { plugins, json } => return compile::run(&plugins, json, &loaded).await,
     };
     if json {
         output::print_json(&answer)?;
@@ -49,13 +50,13 @@ pub(super) async fn run(command: PluginCommand, loaded: Loaded) -> Result<Exit, 
 }
 
 /// Names of plugins have neither dots nor slashes.
-fn is_file(plugin: &str) -> bool {
+pub(super) fn is_file(plugin: &str) -> bool {
     plugin.contains(['.', '/', std::path::MAIN_SEPARATOR])
 }
 
 /// What a component file is, without a gateway.
 async fn inspect_file(path: &Path, loaded: &Loaded) -> Result<Box<RawValue>, CliError> {
-    let plugin = plugins::load_file(path, &loaded.config).await?;
+    let plugin = plugins::load_file(path, &loaded.config, &loaded.home).await?;
     to_raw_value(&plugin.info()).map_err(CliError::failed)
 }
 

@@ -4,15 +4,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::CliError;
 use super::reload::{LastReload, Reloads};
 use crate::config::{Config, PluginConfig, PluginName};
 use crate::gateway::{PluginDirectory, ReloadError, ReloadReport};
-use crate::runtime::{Linkage, Plugin, PluginInfo, PluginSpec, Readings, Registry, Runtime, Services, Source, Toolbox};
+use crate::home::Home;
+use crate::runtime::{
+    CodeCache, Linkage, Plugin, PluginInfo, PluginSpec, Readings, Registry, Runtime, Services, Source, Toolbox,
+};
+
+/// Loads at once. Each holds a component and its code; one at a time compiles.
+const LOADS: usize = 4;
 
 /// What a gateway starts with.
 pub(super) struct Plugins {
@@ -23,16 +30,14 @@ pub(super) struct Plugins {
 }
 
 /// Loads every plugin of the config. One that cannot be loaded keeps the gateway from starting.
-pub(super) async fn load(config: &Config, services: Services) -> Result<Plugins, CliError> {
-    let runtime = runtime(config, services)?;
-    let mut plugins = Vec::with_capacity(config.plugins.len());
-    for plugin in &config.plugins {
-        let plugin = load_one(&runtime, plugin).await?;
+pub(super) async fn load(config: &Config, services: Services, home: &Home) -> Result<Plugins, CliError> {
+    let runtime = runtime(config, services)?.with_code_cache(code_cache(home).await);
+    let loads = stream::iter(config.plugins.iter().map(|plugin| load_one(&runtime, plugin))).buffered(LOADS);
+    let loads = loads.inspect_ok(|plugin| {
         let tools: Vec<_> = plugin.tools().iter().map(|tool| tool.name().to_owned()).collect();
-        info!(plugin = %plugin.name(), kind = ?plugin.kind(), tools = tools.join(" "), "loaded");
-        plugins.push(plugin);
-    }
-    let tools = Toolbox::new(plugins).map_err(usage)?;
+        info!(plugin = %plugin.name(), kind = ?plugin.kind(), code = ?plugin.code(), tools = tools.join(" "), "loaded");
+    });
+    let tools = Toolbox::new(loads.try_collect().await?).map_err(usage)?;
     Ok(Plugins { runtime, tools })
 }
 
@@ -42,17 +47,31 @@ pub(super) async fn load_one(runtime: &Runtime, plugin: &PluginConfig) -> Result
     runtime.load(spec).await.map_err(usage)
 }
 
+/// The owner's compiled code. Without a home there is none; where its folder cannot be trusted,
+/// that is told, and plugins are compiled instead.
+pub(super) async fn code_cache(home: &Home) -> Option<CodeCache> {
+    let folder = home.code_cache()?;
+    match tokio::task::spawn_blocking(move || CodeCache::open(&folder)).await.ok()? {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            warn!(%error, "compiled code is not kept; plugins are compiled at every start");
+            None
+        }
+    }
+}
+
 /// Loads one component file to look at it, with the limits that the config gives to plugins.
-pub(super) async fn load_file(path: &Path, config: &Config) -> Result<Arc<Plugin>, CliError> {
+pub(super) async fn load_file(path: &Path, config: &Config, home: &Home) -> Result<Arc<Plugin>, CliError> {
     let spec = PluginSpec {
         limits: config.limits.plugin,
         linkage: Linkage::Refusing,
         ..PluginSpec::new(name_of(path), Source::File(path.to_owned()))
     };
-    runtime(config, Services::detached())?.load(spec).await.map_err(CliError::failed)
+    let runtime = runtime(config, Services::detached())?.with_code_cache(code_cache(home).await);
+    runtime.load(spec).await.map_err(CliError::failed)
 }
 
-fn runtime(config: &Config, services: Services) -> Result<Runtime, CliError> {
+pub(super) fn runtime(config: &Config, services: Services) -> Result<Runtime, CliError> {
     Runtime::new(&config.limits, services).map_err(CliError::failed)
 }
 
@@ -61,7 +80,7 @@ fn usage(error: crate::runtime::LoadError) -> CliError {
 }
 
 /// A name for a file that has none in a config: its own, as far as a name can hold it.
-fn name_of(path: &Path) -> PluginName {
+pub(super) fn name_of(path: &Path) -> PluginName {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
     let valid = |letter: char| if letter.is_ascii_alphanumeric() || letter == '_' { letter } else { '-' };
     let name: String = stem.chars().map(valid).take(64).collect();

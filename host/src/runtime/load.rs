@@ -7,11 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Engine, Precompiled};
 
+use super::cache::{Code, CodeCache, CodeInfo, CodeOrigin, Compiler};
 use super::capability;
 use super::channel::ChannelSide;
 use super::dirs::Dirs;
@@ -21,7 +20,7 @@ use super::grants::{Reach, Secrets, Services};
 use super::imports::{self, Import, Linkage};
 use super::inert;
 use super::invoke::Invoker;
-use super::plugin::{Plugin, Side, hex};
+use super::plugin::{Plugin, Side};
 use super::schema::Schema;
 use super::state::State;
 use super::tool::{Belief, ToolSide};
@@ -129,8 +128,7 @@ pub struct Runtime {
     machine: Arc<Machine>,
     linker: Arc<Linker<State>>,
     services: Services,
-    /// One compilation at a time: each may take every core and hundreds of megabytes.
-    compiling: Arc<Semaphore>,
+    compiler: Compiler,
 }
 
 impl Runtime {
@@ -154,8 +152,25 @@ impl Runtime {
     pub(super) fn on(machine: Machine, services: Services) -> Result<Self, RuntimeError> {
         let mut linker = Linker::new(&machine.engine);
         inert::link(&mut linker).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
-        let compiling = Arc::new(Semaphore::new(1));
-        Ok(Self { machine: Arc::new(machine), linker: Arc::new(linker), services, compiling })
+        let compiler = Compiler::new(&machine.engine, None);
+        Ok(Self { machine: Arc::new(machine), linker: Arc::new(linker), services, compiler })
+    }
+
+    /// Takes compiled code from this folder, and keeps there what it compiles.
+    #[must_use]
+    pub fn with_code_cache(mut self, cache: Option<CodeCache>) -> Self {
+        self.compiler = Compiler::new(&self.machine.engine, cache);
+        self
+    }
+
+    /// Compiles a component for a later load, where that was not done before, and runs nothing of
+    /// it. None: it is right, and this runtime has no cache to keep its code in.
+    ///
+    /// # Errors
+    /// It cannot be read, is not the one that is pinned, or does not compile.
+    pub async fn compile_ahead(&self, spec: PluginSpec) -> Result<Option<CodeInfo>, LoadError> {
+        let code = self.compiler.code(spec.source, spec.sha256).await;
+        code.map(Code::into_info).map_err(|problem| LoadError { plugin: spec.name, problem: Box::new(problem) })
     }
 
     /// Where instances come from.
@@ -211,6 +226,7 @@ impl Runtime {
             source: compiled.source,
             size: compiled.size,
             sha256: compiled.sha256,
+            code: compiled.code,
             imports: compiled.imports,
             exports: compiled.exports,
         })
@@ -223,13 +239,9 @@ impl Runtime {
         grants: GrantsConfig,
         linkage: Linkage,
     ) -> Result<Compiled, LoadProblem> {
-        // Goes with the work: giving up on a load must not start a second compilation beside it.
-        let turn = self.compiling.clone().acquire_owned().await;
+        let code = self.compiler.code(source, pinned).await?;
         let (machine, linker) = (self.machine.clone(), self.linker.clone());
-        let work = move || {
-            let _turn = turn;
-            Compiled::new(&machine, &linker, source, pinned, &grants, linkage)
-        };
+        let work = move || Compiled::new(&machine, &linker, code, &grants, linkage);
         tokio::task::spawn_blocking(work)
             .await
             .unwrap_or_else(|error| Err(LoadProblem::Compile(format!("the compiler did not finish: {error}"))))
@@ -249,6 +261,7 @@ struct Compiled {
     source: String,
     size: usize,
     sha256: [u8; 32],
+    code: CodeOrigin,
     imports: Vec<Import>,
     exports: Vec<String>,
 }
@@ -257,20 +270,12 @@ impl Compiled {
     fn new(
         machine: &Machine,
         linker: &Linker<State>,
-        source: Source,
-        pinned: Option<[u8; 32]>,
+        code: Code,
         grants: &GrantsConfig,
         linkage: Linkage,
     ) -> Result<Self, LoadProblem> {
-        let (source, bytes) = read(source)?;
-        let sha256: [u8; 32] = Sha256::digest(&bytes).into();
-        if let Some(pinned) = pinned.filter(|pinned| *pinned != sha256) {
-            return Err(LoadProblem::Digest { pinned: hex(&pinned), found: hex(&sha256) });
-        }
-        refuse_other_formats(&bytes)?;
         let engine = &machine.engine;
-        let component =
-            Component::from_binary(engine, &bytes).map_err(|error| LoadProblem::Compile(format!("{error:#}")))?;
+        let Code { component, source, size, sha256, origin, .. } = code;
         let imports = imports::check(engine, &component, grants, linkage).map_err(LoadProblem::Imports)?;
         let exports = imports::exports(engine, &component);
         let kind = kind(&exports)?;
@@ -283,7 +288,7 @@ impl Compiled {
         let mut linker = linker.clone();
         capability::link(&mut linker, &provisions).map_err(|error| LoadProblem::Contract(format!("{error:#}")))?;
         let pre = linker.instantiate_pre(&component).map_err(|error| LoadProblem::Contract(format!("{error:#}")))?;
-        Ok(Self { kind, pre, weight, source, size: bytes.len(), sha256, imports, exports })
+        Ok(Self { kind, pre, weight, source, size, sha256, code: origin, imports, exports })
     }
 }
 
@@ -297,7 +302,7 @@ fn kind(exports: &[String]) -> Result<Kind, LoadProblem> {
     }
 }
 
-fn read(source: Source) -> Result<(String, Bytes), LoadProblem> {
+pub(super) fn read(source: Source) -> Result<(String, Bytes), LoadProblem> {
     match source {
         Source::Bundled(guest) => Ok((format!("bundled:{}", guest.name), Bytes::Static(guest.bytes))),
         Source::Bytes(bytes) => Ok(("bytes".into(), Bytes::Shared(bytes))),
@@ -320,7 +325,7 @@ fn read_file(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-enum Bytes {
+pub(super) enum Bytes {
     Static(&'static [u8]),
     Shared(Arc<[u8]>),
     Owned(Vec<u8>),
@@ -346,7 +351,7 @@ impl AsRef<[u8]> for Bytes {
 
 /// A component begins with `\0asm`, version 13, layer 1; a core module has version 1, layer 0
 /// (component-model `Binary.md`, "Component Definitions").
-fn refuse_other_formats(bytes: &[u8]) -> Result<(), LoadProblem> {
+pub(super) fn refuse_other_formats(bytes: &[u8]) -> Result<(), LoadProblem> {
     if let Some(Precompiled::Module | Precompiled::Component) = Engine::detect_precompiled(bytes) {
         return Err(LoadProblem::Precompiled);
     }

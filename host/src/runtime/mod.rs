@@ -17,6 +17,7 @@
 //! something other than what happened.
 
 pub mod bindings;
+mod cache;
 mod capability;
 mod channel;
 mod counts;
@@ -46,6 +47,7 @@ mod tool;
 mod toolbox;
 mod trial;
 
+pub use cache::{CacheError, CodeCache, CodeInfo, CodeOrigin};
 pub use capability::{Progress, ProgressReport};
 pub use channel::{ChannelCall, ChannelPlugin};
 pub use counts::{FailureClass, LastFailure, PluginCounts};

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::config::PluginName;
 use crate::store::Timestamp;
 
+use super::cache::CodeOrigin;
 use super::channel::{ChannelPlugin, ChannelSide};
 use super::counts::PluginCounts;
 use super::imports::{self, Import, Provision};
@@ -25,6 +26,7 @@ pub struct Plugin {
     pub(super) source: String,
     pub(super) size: usize,
     pub(super) sha256: [u8; 32],
+    pub(super) code: CodeOrigin,
     pub(super) imports: Vec<Import>,
     pub(super) exports: Vec<String>,
 }
@@ -61,6 +63,12 @@ impl Plugin {
         }
     }
 
+    /// Where its machine code came from.
+    #[must_use]
+    pub fn code(&self) -> CodeOrigin {
+        self.code
+    }
+
     /// Its tools, in its own order; none of a channel.
     #[must_use]
     pub fn tools(self: &Arc<Self>) -> Vec<Tool> {
@@ -95,6 +103,7 @@ impl Plugin {
             source: self.source.clone(),
             size: self.size,
             sha256: hex(&self.sha256),
+            code: self.code,
             imports: self.imports.iter().map(ImportInfo::of).collect(),
             hosts,
             secrets,
@@ -171,6 +180,8 @@ pub struct PluginInfo {
     pub size: usize,
     /// Of the component, in hexadecimal.
     pub sha256: String,
+    /// Whether its machine code was compiled when it was loaded, or found on disk.
+    pub code: CodeOrigin,
     /// What it imports, and how each import is met.
     pub imports: Vec<ImportInfo>,
     /// Hosts that it says it needs.

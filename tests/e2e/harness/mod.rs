@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use cli::{Finished, exoclaw, start};
 pub(crate) use client::{Client, Connect, Turn};
-pub(crate) use gateway::Gateway;
+pub(crate) use gateway::{Gateway, exoclaw_in};
 pub(crate) use http::{Answer, Step, fetch};
 pub(crate) use provider::{FakeProvider, Request, refusal};
 pub(crate) use reply::{Counts, Reply, Stop};
