@@ -5,6 +5,8 @@
 
 #[path = "conformance/bundled.rs"]
 mod bundled;
+#[path = "conformance/egress.rs"]
+mod egress;
 #[path = "conformance/hostile.rs"]
 mod hostile;
 #[path = "conformance/load.rs"]

@@ -77,6 +77,12 @@ impl AddressKind {
         }
     }
 
+    /// Whether it is on this machine or its networks, where an owner may allow it.
+    #[must_use]
+    pub fn is_local(self) -> bool {
+        self.rank() == Rank::Owner
+    }
+
     fn rank(self) -> Rank {
         match self {
             Self::Public => Rank::Anyone,

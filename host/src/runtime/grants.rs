@@ -7,6 +7,8 @@ use crate::net::Client;
 use crate::secrets::Secret;
 use crate::store::{DynStore, MemoryLimits, MemoryStore};
 
+use super::egress::Egress;
+
 /// What the gateway lends its plugins, within their grants.
 #[derive(Clone)]
 pub struct Services {
@@ -35,4 +37,6 @@ pub(super) struct Reach {
     pub(super) secrets: Secrets,
     pub(super) limits: PluginLimits,
     pub(super) services: Services,
+    /// Its requests go out by this.
+    pub(super) egress: Egress,
 }

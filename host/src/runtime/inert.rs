@@ -184,6 +184,7 @@ mod tests {
             secrets: Secrets::default(),
             limits: crate::config::PluginLimits::default(),
             services: Services::detached(),
+            egress: Default::default(),
         };
         let conditions = Conditions::Standing { now: Timestamp(1_700_000_000_123), seed };
         State::new(std::sync::Arc::new(reach), None, conditions)

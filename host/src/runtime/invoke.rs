@@ -160,7 +160,7 @@ impl Invoker {
             cpu: Duration::ZERO,
             peak_memory: store.data().meter.peak(),
             host_calls: store.data().host_calls,
-            egress: 0,
+            egress: store.data().egress_bytes(),
         };
         drop(store);
         // The instance is gone before its slot is free.

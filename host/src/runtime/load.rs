@@ -14,6 +14,7 @@ use wasmtime::{Engine, Precompiled};
 
 use super::capability;
 use super::channel::ChannelSide;
+use super::egress::Egress;
 use super::engine::{self, Allocation, Machine};
 use super::error::{LoadError, LoadProblem, RuntimeError};
 use super::grants::{Reach, Secrets, Services};
@@ -176,6 +177,7 @@ impl Runtime {
     async fn load_spec(&self, spec: PluginSpec) -> Result<Plugin, LoadProblem> {
         let compiled = self.compile(spec.source, spec.sha256, spec.grants.clone(), spec.linkage).await?;
         let reach = Reach {
+            egress: Egress::new(&spec.grants, &self.services),
             plugin: spec.name,
             grants: spec.grants,
             secrets: spec.secrets,

@@ -47,9 +47,10 @@ const MAX_HEADERS: usize = 128;
 /// The most that the headers of a response take over HTTP/2 (RFC 9113, section 10.5.1).
 const MAX_HEADER_LIST: u32 = 64 << 10;
 
-/// What a peer may send ahead over HTTP/2, in one stream and over all (RFC 9113, section 6.9).
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
+/// What a peer may send ahead over HTTP/2, in one stream and over all (RFC 9113, section 6.9): a
+/// few responses that nobody reads leave room for others.
+const STREAM_WINDOW: u32 = 128 << 10;
+const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// A connection over HTTP/2 is shared, so one that died silently is asked after while in use.
 const H2_PING_INTERVAL: Duration = Duration::from_secs(20);

@@ -31,7 +31,7 @@ pub enum Fault {
     #[error("its name was not resolved: {0}")]
     Name(String),
     /// Of all addresses of its name, none may be connected to.
-    #[error("its only addresses are forbidden: {address} is {kind}; `private = true` in its grant allows private ones")]
+    #[error("its only addresses are forbidden: {address} is {kind}{}", hint(*kind))]
     Prohibited {
         /// The first of them.
         address: IpAddr,
@@ -73,6 +73,10 @@ pub enum Fault {
     /// What came over the connection was not HTTP.
     #[error("what it answered is not HTTP: {0}")]
     Protocol(String),
+}
+
+fn hint(kind: AddressKind) -> &'static str {
+    if kind.is_local() { "; `private = true` in its grant would allow it" } else { "" }
 }
 
 impl Fault {
