@@ -9,6 +9,7 @@ use exoclaw::config::{ByteSize, GrantsConfig, HttpGrant, NetConfig};
 use exoclaw::net::{Client, Resolve, SystemResolver};
 use exoclaw::runtime::Linkage;
 use futures_util::future::BoxFuture;
+use hyper::Version;
 use serde_json::json;
 
 use super::*;
@@ -158,6 +159,16 @@ async fn a_request_outside_of_its_grant_never_leaves() {
     }
     assert!(server.seen().is_empty());
     answers(&plugin, &server).await;
+}
+
+#[tokio::test]
+async fn what_a_request_leaves_out_is_the_root_or_an_error() {
+    let server = Server::start().await;
+    let plugin = fetcher(vec![literal(&server)], limits()).await;
+    let rootless = json!({ "scheme": "http", "authority": format!("127.0.0.1:{}", server.port) });
+    let report = fetch(&plugin, &rootless).await;
+    assert!(report["body"].as_str().unwrap_or_default().contains("GET / HTTP/1.1"), "{report}");
+    assert_eq!(error(&plugin, &json!({ "scheme": "http", "path": "/" })).await, "ErrorCode::HttpRequestUriInvalid");
 }
 
 #[tokio::test]
@@ -351,7 +362,7 @@ async fn one_call_holds_so_many_requests_and_no_more() {
 
 #[tokio::test]
 async fn tls_goes_by_the_name_and_believes_the_owners_authority() {
-    let server = Server::tls().await;
+    let server = Server::tls(Version::HTTP_11).await;
     let names = ["localhost", "service.test", "other.test"];
     let private = |name| HttpGrant { private: true, ..grant(&format!("{name}:{}", server.port)) };
     let plugin = fetcher(names.map(private).to_vec(), limits()).await;
@@ -363,4 +374,44 @@ async fn tls_goes_by_the_name_and_believes_the_owners_authority() {
         assert_eq!(echo["headers"]["host"], format!("{name}:{}", server.port));
     }
     assert_eq!(error(&plugin, &request("other.test")).await, "ErrorCode::TlsCertificateError");
+}
+
+#[tokio::test]
+async fn over_http_2_it_is_all_the_same() {
+    let server = Server::tls(Version::HTTP_2).await;
+    let grants = vec![HttpGrant { private: true, ..grant(&format!("localhost:{}", server.port)) }];
+    let plugin = fetcher(grants, PluginLimits { body: ByteSize::mib(2), ..limits() }).await;
+    let limit = 2 << 20;
+    let to =
+        |path: String| json!({ "scheme": "https", "authority": format!("localhost:{}", server.port), "path": path });
+    let report = fetch(&plugin, &to("/echo".into())).await;
+    assert!(report["body"].as_str().unwrap_or_default().contains("/echo HTTP/2.0"), "{report}");
+
+    let upload = |bytes: u32| with(to("/length?2".into()), json!({ "method": "POST", "upload": bytes }));
+    let taken = fetch(&plugin, &upload(limit)).await;
+    assert_eq!((&taken["status"], &taken["received"]), (&json!(200), &json!(2)), "{taken}");
+    let too_large = format!("ErrorCode::HttpRequestBodySize(Some({limit}))");
+    assert_eq!(error(&plugin, &upload(limit + 1)).await, too_large);
+
+    let discarded = |path: String| with(to(path), json!({ "discard": true }));
+    let whole = fetch(&plugin, &discarded(format!("/stream?{limit}"))).await;
+    assert_eq!((&whole["received"], &whole["error"]), (&json!(limit), &Value::Null), "{whole}");
+    let streamed = error(&plugin, &discarded(format!("/stream?{}", limit + 1))).await;
+    assert!(streamed.contains(&format!("body size exceeds limit: {limit} bytes")), "{streamed}");
+    let waiting = with(to("/silence".into()), json!({ "first_byte_ms": 20 }));
+    assert_eq!(error(&plugin, &waiting).await, "ErrorCode::ConnectionReadTimeout");
+
+    assert_eq!(fetch(&plugin, &to("/echo".into())).await["status"], 200);
+    assert!(server.seen().iter().all(|seen| seen.connection == 0), "{:?}", server.seen());
+}
+
+#[tokio::test]
+async fn a_guest_that_piles_up_headers_is_stopped() {
+    let server = Server::start().await;
+    let plugin = fetcher(vec![literal(&server)], limits()).await;
+    let large = with(to(&server, "/echo"), json!({ "headers": [["x-large", "x".repeat(40 << 10)]] }));
+    let ended = run(&plugin, "fetch", &large).await;
+    assert!(matches!(ended, Err(CallError::Host(_))), "{ended:?}");
+    assert!(server.seen().is_empty());
+    answers(&plugin, &server).await;
 }

@@ -28,7 +28,7 @@ const SCHEMA: &str = r#"{
         "discard": { "type": "boolean" },
         "count": { "type": "integer", "minimum": 1 }
     },
-    "required": ["scheme", "authority"],
+    "required": ["scheme"],
     "additionalProperties": false
 }"#;
 
@@ -42,7 +42,8 @@ struct Request {
     #[serde(default)]
     method: Option<String>,
     scheme: String,
-    authority: String,
+    #[serde(default)]
+    authority: Option<String>,
     #[serde(default)]
     path: Option<String>,
     #[serde(default)]
@@ -158,15 +159,12 @@ fn fetch(request: &Request, report: &mut Report) -> Result<(), String> {
     report.headers = response.headers().entries().into_iter().map(|(name, value)| (name, text(value))).collect();
     let body = response.consume().map_err(|()| "no body")?;
     read(request, &body, report)?;
-    match IncomingBody::finish(body) {
-        trailers => {
-            trailers.subscribe().block();
-            match trailers.get() {
-                Some(Ok(Ok(_))) => Ok(()),
-                Some(Ok(Err(error))) => Err(code(error)),
-                _ => Err("no trailers".into()),
-            }
-        }
+    let trailers = IncomingBody::finish(body);
+    trailers.subscribe().block();
+    match trailers.get() {
+        Some(Ok(Ok(_))) => Ok(()),
+        Some(Ok(Err(error))) => Err(code(error)),
+        _ => Err("no trailers".into()),
     }
 }
 
@@ -189,8 +187,8 @@ fn start(request: &Request) -> Result<(FutureIncomingResponse, Option<OutgoingBo
         other => Scheme::Other(other.into()),
     };
     outgoing.set_scheme(Some(&scheme)).map_err(|()| "scheme")?;
-    outgoing.set_authority(Some(&request.authority)).map_err(|()| "authority")?;
-    outgoing.set_path_with_query(Some(request.path.as_deref().unwrap_or("/"))).map_err(|()| "path")?;
+    outgoing.set_authority(request.authority.as_deref()).map_err(|()| "authority")?;
+    outgoing.set_path_with_query(request.path.as_deref()).map_err(|()| "path")?;
     let body = match request.body.is_some() || request.upload.is_some() {
         true => Some(outgoing.body().map_err(|()| "request body")?),
         false => None,

@@ -8,9 +8,10 @@ use futures_util::{StreamExt, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, StatusCode, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
@@ -25,11 +26,11 @@ const CHUNK: usize = 64 << 10;
 
 /// A request, as it came.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub(super) struct Seen {
     /// Which connection brought it, counted from 0.
-    pub connection: usize,
+    pub(super) connection: usize,
     /// Whether its body came to its end.
-    pub whole: bool,
+    pub(super) whole: bool,
 }
 
 #[derive(Default)]
@@ -40,32 +41,35 @@ struct Shared {
 }
 
 /// The server. It ends when dropped.
-pub struct Server {
-    pub port: u16,
+pub(super) struct Server {
+    pub(super) port: u16,
     shared: Arc<Shared>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Server {
-    pub async fn start() -> Self {
-        Self::with(None).await
+    pub(super) async fn start() -> Self {
+        Self::with(None, Version::HTTP_11).await
     }
 
     /// For 127.0.0.1, localhost and service.test, by an authority that only tests believe.
-    pub async fn tls() -> Self {
+    pub(super) async fn tls(version: Version) -> Self {
         let certificate = CertificateDer::from_pem_slice(include_bytes!("../../../host/src/net/fixtures/server.pem"));
         let key = PrivateKeyDer::from_pem_slice(include_bytes!("../../../host/src/net/fixtures/server.key"));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate.unwrap()], key.unwrap())
             .unwrap();
-        Self::with(Some(TlsAcceptor::from(Arc::new(config)))).await
+        if version == Version::HTTP_2 {
+            config.alpn_protocols = vec![b"h2".to_vec()];
+        }
+        Self::with(Some(TlsAcceptor::from(Arc::new(config))), version).await
     }
 
-    async fn with(tls: Option<TlsAcceptor>) -> Self {
+    async fn with(tls: Option<TlsAcceptor>, version: Version) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared::default());
@@ -76,13 +80,10 @@ impl Server {
                 let Ok((stream, _)) = listener.accept().await else { return };
                 let (tls, shared) = (tls.clone(), state.clone());
                 connections.spawn(async move {
-                    match tls {
-                        None => serve(stream, connection, shared).await,
-                        // A client that does not believe the certificate leaves here.
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => serve(stream, connection, shared).await,
-                            Err(_) => {}
-                        },
+                    let Some(tls) = tls else { return serve(stream, version, connection, shared).await };
+                    // A client that does not believe the certificate leaves here.
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, version, connection, shared).await;
                     }
                 });
             }
@@ -90,25 +91,32 @@ impl Server {
         Self { port, shared, _task: AbortOnDropHandle::new(task) }
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(super) fn seen(&self) -> Vec<Seen> {
         self.shared.seen.lock().unwrap().clone()
     }
 
     /// Waits for the head of a request for `/silence`.
-    pub async fn arrived(&self) {
+    pub(super) async fn arrived(&self) {
         self.shared.arrived.notified().await;
     }
 
     /// Waits until a client has left a connection.
-    pub async fn left(&self) {
+    pub(super) async fn left(&self) {
         self.shared.left.notified().await;
     }
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, connection: usize, shared: Arc<Shared>) {
+async fn serve<S>(stream: S, version: Version, connection: usize, shared: Arc<Shared>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(|request| answer(request, connection, shared.clone()));
+    let io = TokioIo::new(stream);
     // A client's going away is how a connection ends here.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = match version {
+        Version::HTTP_2 => http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await,
+        _ => http1::Builder::new().serve_connection(io, service).await,
+    };
     shared.left.notify_one();
 }
 

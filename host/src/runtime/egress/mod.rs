@@ -9,6 +9,7 @@
 mod body;
 mod boundary;
 mod fault;
+mod handler;
 mod headers;
 mod hooks;
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::component::Linker;
-use wasmtime_wasi_http::p2::bindings::http::{outgoing_handler, types};
+use wasmtime_wasi_http::p2::bindings::http::types;
 use wasmtime_wasi_http::{WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::grants::Services;
@@ -31,7 +32,7 @@ const MAX_FIELDS: usize = 32 << 10;
 
 /// Links `wasi:http`'s outgoing half.
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    outgoing_handler::add_to_linker::<State, WasiHttp>(linker, State::http)?;
+    handler::link(linker)?;
     types::add_to_linker::<State, WasiHttp>(linker, &types::LinkOptions::default(), State::http)
 }
 
