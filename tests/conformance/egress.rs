@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use exoclaw::config::{ByteSize, GrantsConfig, HttpGrant, NetConfig};
@@ -22,7 +23,11 @@ const CA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/net/fixtures/ca.pem")
 
 /// Names that lead where no public name should, and those that the system knows.
 #[derive(Default)]
-struct Names(SystemResolver);
+struct Names {
+    system: SystemResolver,
+    /// How often `rebind.test` was asked for.
+    rebound: AtomicUsize,
+}
 
 impl Resolve for Names {
     fn resolve(&self, name: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
@@ -30,8 +35,11 @@ impl Resolve for Names {
             "metadata.test" => &["169.254.169.254", "fd00:ec2::254"],
             "mapped.test" => &["::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"],
             "half.test" => &["169.254.169.254", "127.0.0.1"],
+            // Home, and from then on where the credentials are.
+            "rebind.test" if self.rebound.fetch_add(1, Ordering::Relaxed) == 0 => &["127.0.0.1"],
+            "rebind.test" => &["169.254.169.254"],
             "service.test" | "other.test" => &["127.0.0.1"],
-            _ => return self.0.resolve(name),
+            _ => return self.system.resolve(name),
         };
         let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
         Box::pin(async { Ok(addresses) })
@@ -209,6 +217,24 @@ async fn a_name_is_followed_as_far_as_its_grant_goes() {
     }
     let unknown = fetcher(vec![private("unknown.invalid")], limits()).await;
     assert!(error(&unknown, &request("unknown.invalid")).await.starts_with("ErrorCode::DnsError"));
+}
+
+#[tokio::test]
+async fn a_name_server_that_answers_differently_the_second_time_gains_nothing() {
+    let server = Server::start().await;
+    let name = format!("rebind.test:{}", server.port);
+    let private = HttpGrant { private: true, ..grant(&format!("http://{name}")) };
+    let plugin = fetcher(vec![private, literal(&server)], limits()).await;
+    let request = |path: &str| json!({ "scheme": "http", "authority": name, "path": path });
+
+    // What was resolved for the first connection holds for as long as that is open.
+    for path in ["/echo", "/close"] {
+        let report = fetch(&plugin, &request(path)).await;
+        assert_eq!(report["status"], 200, "{path}: {report}");
+    }
+    assert_eq!(error(&plugin, &request("/echo")).await, "ErrorCode::DestinationIpProhibited");
+    assert_eq!(server.seen().len(), 2);
+    answers(&plugin, &server).await;
 }
 
 #[tokio::test]

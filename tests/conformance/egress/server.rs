@@ -164,6 +164,9 @@ async fn answer(
             *response.status_mut() = StatusCode::FOUND;
             response.headers_mut().insert("location", "/echo".parse().unwrap());
         }
+        "/close" => {
+            response.headers_mut().insert("connection", "close".parse().unwrap());
+        }
         "/headers" => {
             let value: hyper::header::HeaderValue = "x".repeat(asked(&head.uri)).parse().unwrap();
             response.headers_mut().insert("x-large", value);

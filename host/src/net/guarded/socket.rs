@@ -87,3 +87,26 @@ impl Connection for Socket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_given_up_and_its_permit_comes_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let permits = Arc::new(Semaphore::new(1));
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut socket = Socket::new(stream, permits.clone().acquire_owned().await.unwrap());
+        let written = socket.write_all(&vec![0; 64 << 20]).await;
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(socket);
+        assert_eq!(permits.available_permits(), 1);
+    }
+}

@@ -190,3 +190,47 @@ fn request_line(parts: &hyper::http::request::Parts) -> usize {
     let target = parts.uri.path_and_query().map_or(1, |target| target.as_str().len());
     parts.method.as_str().len() + target + "  HTTP/1.1\r\n".len()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use super::super::super::grants::{Secrets, Services};
+    use super::super::Egress;
+    use super::*;
+    use crate::config::{GrantsConfig, HttpGrant, NetConfig, PluginLimits, PluginName};
+    use crate::net::Client;
+
+    fn reach(origin: &str) -> Arc<Reach> {
+        let grants = GrantsConfig { http: vec![HttpGrant::of(origin.parse().unwrap())], ..GrantsConfig::default() };
+        let client = Some(Client::new(&NetConfig::default()).unwrap());
+        let services = Services { client, ..Services::detached() };
+        Arc::new(Reach {
+            egress: Egress::new(&grants, &services),
+            plugin: PluginName::unnamed(),
+            grants,
+            secrets: Secrets::default(),
+            limits: PluginLimits::default(),
+            services,
+        })
+    }
+
+    async fn send(hooks: &mut Hooks, uri: &str) -> Error {
+        let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let request = Request::get(uri).body(body).unwrap();
+        let sending = hooks.send_request(request, None, Box::new(std::future::ready(Ok(()))));
+        Pin::from(sending).await.map(|(response, _)| response.status()).expect_err("nobody listens there")
+    }
+
+    #[tokio::test]
+    async fn what_a_plugin_says_of_itself_at_load_it_says_without_a_way_out() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let reach = reach(&uri);
+        let denied = send(&mut Hooks::new(reach.clone(), false, Instant::now()), &uri).await;
+        assert!(matches!(denied, Error::HttpRequestDenied), "{denied:?}");
+        let tried = send(&mut Hooks::new(reach, true, Instant::now()), &uri).await;
+        assert!(matches!(tried, Error::ConnectionRefused), "{tried:?}");
+    }
+}
