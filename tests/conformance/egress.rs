@@ -3,6 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -237,6 +238,47 @@ async fn a_name_server_that_answers_differently_the_second_time_gains_nothing() 
     answers(&plugin, &server).await;
 }
 
+/// What is logged, in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_why_a_request_failed_and_never_what_was_asked() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter("info,exoclaw=trace")
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+
+    let server = Server::start().await;
+    let origin = |name: &str| format!("http://{name}:{}", server.port);
+    let plugin = fetcher(vec![literal(&server), grant(&origin("localhost"))], limits()).await;
+    for name in ["127.0.0.1", "localhost", "elsewhere.test"] {
+        let authority = format!("{name}:{}", server.port);
+        let headers = json!([["x-canary", "canary"]]);
+        let request = json!({ "scheme": "http", "authority": authority, "path": "/canary?canary", "headers": headers });
+        fetch(&plugin, &request).await;
+    }
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let line = |text: &str, origin: String| log.lines().any(|line| line.contains(text) && line.contains(&origin));
+    assert!(line("no grant allows it", origin("elsewhere.test")), "{log}");
+    assert!(line("this machine; `private = true` in its grant would allow it", origin("localhost")), "{log}");
+    assert!(!log.contains("canary"), "{log}");
+}
+
 #[tokio::test]
 async fn a_redirect_is_the_guests_to_follow() {
     let server = Server::start().await;
@@ -288,7 +330,7 @@ async fn the_head_of_a_response_has_its_limit() {
 #[tokio::test]
 async fn a_server_that_does_not_answer_is_left_at_the_calls_deadline() {
     let server = Server::start().await;
-    let short = PluginLimits { time: Duration::from_millis(500), ..limits() };
+    let short = PluginLimits { time: Duration::from_millis(1_500), ..limits() };
     let plugin = fetcher(vec![literal(&server)], short).await;
     for path in ["/silence", "/drip"] {
         let ended = run(&plugin, "fetch", &with(to(&server, path), json!({ "discard": true }))).await;

@@ -91,6 +91,8 @@ async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::net::AddressKind;
 
@@ -113,5 +115,28 @@ mod tests {
         let metadata = filtered(&addresses(&["169.254.169.254"]), 80, Scope::Private);
         assert!(matches!(metadata, Err(Fault::Prohibited { kind: AddressKind::Metadata, .. })), "{metadata:?}");
         assert!(matches!(filtered(&[], 80, Scope::Private), Err(Fault::Name(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_tried_was_found_and_is_allowed(
+            found in proptest::collection::vec(any::<IpAddr>(), 0..12),
+            local in proptest::collection::vec((0_u8..=255).prop_map(|last| IpAddr::from([127, 0, 0, last])), 0..3),
+            private in any::<bool>(),
+        ) {
+            let found: Vec<_> = found.into_iter().chain(local).collect();
+            let scope = if private { Scope::Private } else { Scope::Public };
+            let canonical: Vec<_> = found.iter().map(IpAddr::to_canonical).collect();
+            let allowed = found.iter().filter(|address| scope.check(**address).is_ok()).count();
+            match filtered(&found, 443, scope) {
+                Ok(tried) => {
+                    prop_assert_eq!(tried.len(), allowed.min(MAX_ADDRESSES));
+                    for address in tried {
+                        prop_assert!(scope.check(address.ip()).is_ok() && canonical.contains(&address.ip()));
+                    }
+                }
+                Err(fault) => prop_assert!(allowed == 0, "{fault}"),
+            }
+        }
     }
 }
