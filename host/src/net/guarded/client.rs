@@ -10,7 +10,7 @@ use hyper::http::uri::{Parts, PathAndQuery};
 use hyper::{Response, StatusCode, Uri};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
@@ -18,6 +18,7 @@ use super::body::ResponseBody;
 use super::connect::{Connector, MAX_CONNECT};
 use super::error::{Fault, OutError};
 use super::resolve::Resolve;
+use super::tasks::Tasks;
 use crate::config::Origin;
 use crate::net::trust::Trust;
 use crate::net::{Scope, TimeoutPhase};
@@ -71,9 +72,11 @@ pub struct OutDeadlines {
 
 type Pool = legacy::Client<Connector, RequestBody>;
 
-/// One guest's way out. Make one for each, and keep it: its connections go with it.
+/// One guest's way out. Make one for each, and keep it: its connections go with it, also those in
+/// use.
 pub struct GuardedClient {
     connector: Connector,
+    tasks: Tasks,
     pool: Mutex<Pool>,
 }
 
@@ -81,7 +84,8 @@ impl GuardedClient {
     pub(in crate::net) fn new(trust: Arc<Trust>, policy: Policy, resolver: Arc<dyn Resolve>) -> Self {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let connector = Connector { policy, resolver, trust, connections };
-        Self { pool: Mutex::new(pool(connector.clone())), connector }
+        let tasks = Tasks::default();
+        Self { pool: Mutex::new(pool(connector.clone(), tasks.clone())), connector, tasks }
     }
 
     /// Sends a request and waits for the head of its response. Redirects are not followed. `Host`
@@ -129,9 +133,15 @@ impl GuardedClient {
     fn pool(&self) -> Pool {
         let mut current = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         if self.connector.connections.available_permits() == 0 {
-            *current = pool(self.connector.clone());
+            *current = pool(self.connector.clone(), self.tasks.clone());
         }
         current.clone()
+    }
+}
+
+impl Drop for GuardedClient {
+    fn drop(&mut self) {
+        self.tasks.end();
     }
 }
 
@@ -141,8 +151,8 @@ impl std::fmt::Debug for GuardedClient {
     }
 }
 
-fn pool(connector: Connector) -> Pool {
-    legacy::Client::builder(TokioExecutor::new())
+fn pool(connector: Connector, tasks: Tasks) -> Pool {
+    legacy::Client::builder(tasks)
         .timer(TokioTimer::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE)

@@ -13,6 +13,7 @@ mod dial;
 mod error;
 mod resolve;
 mod socket;
+mod tasks;
 #[cfg(test)]
 mod tests;
 

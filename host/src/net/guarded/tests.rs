@@ -234,6 +234,16 @@ async fn a_request_that_is_dropped_is_hung_up() {
 }
 
 #[tokio::test]
+async fn connections_end_with_their_client_also_those_in_use() {
+    let server = Server::start([Reply::events(b"data", 9).hang()]).await;
+    let client = client(Scope::Private, &Answers::of(&[&["127.0.0.1"]]));
+    let response = get(&client, &named(&server, "x.test")).await.unwrap();
+    drop(client);
+    server.hung_up().await;
+    assert!(response.into_body().collect().await.is_err());
+}
+
+#[tokio::test]
 async fn a_body_goes_out_as_it_comes_and_one_that_breaks_is_not_ended() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://stream.test:{}/", listener.local_addr().unwrap().port());
