@@ -261,6 +261,9 @@ async fn the_log_says_why_a_request_failed_and_never_what_was_asked() {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
+    // Where there is only one subscriber, `tracing` takes what a thread without it thinks of an event
+    // for what all think. Two make it ask each.
+    let _other = tracing::Dispatch::new(tracing_subscriber::registry());
     let _logging = tracing::subscriber::set_default(subscriber);
 
     let server = Server::start().await;
