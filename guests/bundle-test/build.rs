@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 /// The test plugins, built from `guests/`.
-const GUESTS: &[&str] = &["hostile", "keeper", "misdeclared", "stubborn", "successor", "undescribed", "ungranted"];
+const GUESTS: &[&str] =
+    &["fetcher", "hostile", "keeper", "misdeclared", "stubborn", "successor", "undescribed", "ungranted"];
 
 fn main() -> ExitCode {
     let built =

@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::connect::Connector;
 use super::error::reason;
+use super::guarded::{GuardedClient, Policy, Resolve, SystemResolver};
 use super::trust::Trust;
 use super::{NetError, TimeoutPhase};
 use crate::config::NetConfig;
@@ -50,6 +51,8 @@ pub struct Deadlines {
 pub struct Client {
     pool: legacy::Client<Connector, Full<Bytes>>,
     trust: Arc<Trust>,
+    /// Of those who are not trusted; the pool above asks the system.
+    resolver: Option<Arc<dyn Resolve>>,
 }
 
 impl Client {
@@ -70,7 +73,21 @@ impl Client {
             .http2_keep_alive_timeout(H2_PING_TIMEOUT)
             .http2_adaptive_window(true)
             .build(Connector::new(Arc::clone(&trust)));
-        Ok(Self { pool, trust })
+        Ok(Self { pool, trust, resolver: None })
+    }
+
+    /// Has the names of guarded requests resolved by something else than the system.
+    #[must_use]
+    pub fn with_resolver(self, resolver: Arc<dyn Resolve>) -> Self {
+        Self { resolver: Some(resolver), ..self }
+    }
+
+    /// A way out for one who is not trusted: it believes whom this client believes, and shares no
+    /// connection with anyone.
+    #[must_use]
+    pub fn guarded(&self, policy: Policy) -> GuardedClient {
+        let resolver = self.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver::default()));
+        GuardedClient::new(Arc::clone(&self.trust), policy, resolver)
     }
 
     /// Reads the system's trust store now, off the async threads, so that the first call need

@@ -1,6 +1,6 @@
 //! The client over TLS, against a server whose certificate a test's own authority signed.
 //!
-//! The certificates in `fixtures/` are valid until 2126, for 127.0.0.1 only.
+//! The certificates in `fixtures/` are valid until 2126, for 127.0.0.1, localhost and service.test.
 
 use std::convert::Infallible;
 use std::path::PathBuf;

@@ -8,6 +8,8 @@ use crate::net::Client;
 use crate::secrets::Secret;
 use crate::store::{DynStore, MemoryLimits, MemoryStore};
 
+use super::egress::Egress;
+
 /// What the gateway lends its plugins, within their grants.
 #[derive(Clone)]
 pub struct Services {
@@ -39,4 +41,6 @@ pub(super) struct Reach {
     /// Whether anything that it is linked to must know on whose behalf it is called.
     pub(super) asks_who: bool,
     pub(super) dirs: Dirs,
+    /// Its requests go out by this.
+    pub(super) egress: Egress,
 }

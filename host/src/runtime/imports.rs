@@ -40,9 +40,9 @@ impl Provision {
         }
     }
 
-    /// Whether what it does depends on whose call it is.
+    /// Whether what it does depends on whose call it is: with HTTP, whether it is anybody's at all.
     pub(super) fn asks_who(self) -> bool {
-        matches!(self, Self::Store | Self::Files(_) | Self::Memory(_) | Self::Progress)
+        matches!(self, Self::Http | Self::Store | Self::Files(_) | Self::Memory(_) | Self::Progress)
     }
 
     /// Whether the same call with the same arguments may find another world.

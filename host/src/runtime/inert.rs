@@ -186,6 +186,7 @@ mod tests {
             services: Services::detached(),
             asks_who: false,
             dirs: crate::runtime::dirs::Dirs::default(),
+            egress: Default::default(),
         };
         let conditions = Conditions::Standing { now: Timestamp(1_700_000_000_123), seed };
         State::new(std::sync::Arc::new(reach), None, conditions)

@@ -14,6 +14,7 @@ use super::cache::{Code, CodeCache, CodeInfo, CodeOrigin, Compiler};
 use super::capability;
 use super::channel::ChannelSide;
 use super::dirs::Dirs;
+use super::egress::Egress;
 use super::engine::{self, Allocation, Machine};
 use super::error::{LoadError, LoadProblem, RuntimeError};
 use super::grants::{Reach, Secrets, Services};
@@ -202,6 +203,7 @@ impl Runtime {
         let compiled = self.compile(spec.source, spec.sha256, spec.grants.clone(), spec.linkage).await?;
         let reach = Reach {
             dirs: Dirs::open(&spec.grants.dirs).await?,
+            egress: Egress::new(&spec.grants, &self.services),
             plugin: spec.name,
             grants: spec.grants,
             secrets: spec.secrets,

@@ -68,7 +68,7 @@ impl<'a> Record<'a> {
             cpu: state.cpu.spent(),
             peak_memory: state.meter.peak(),
             host_calls: state.host_calls,
-            egress: 0,
+            egress: state.egress_bytes(),
         };
     }
 

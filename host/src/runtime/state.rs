@@ -53,7 +53,7 @@ pub(super) struct State {
     pub(super) reach: Arc<Reach>,
     /// Absent where the host asks on its own account: what the plugin is, what it defines.
     pub(super) caller: Option<Caller>,
-    /// Made when a guest first asks for it.
+    /// Made when a guest first asks for it. Before `table`, so that it goes first: see `egress`.
     pub(super) http: Option<Box<Http>>,
     pub(super) conditions: Conditions,
     pub(super) started: Instant,
