@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod gateway;
 pub mod home;
+pub mod kit;
 pub mod metering;
 pub mod net;
 pub mod provider;
