@@ -1,6 +1,12 @@
 //! `exoclaw plugin`.
 
-use std::path::Path;
+pub(super) mod args;
+mod bench;
+mod call;
+mod diff;
+mod inspect;
+mod subject;
+mod test;
 
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -15,20 +21,24 @@ const PAGE: usize = 500;
 
 pub(super) async fn run(command: PluginCommand, loaded: Loaded) -> Result<Exit, CliError> {
     let (answer, json) = match command {
+        PluginCommand::Diff(args) => return diff::run(args, loaded).await,
+        PluginCommand::Test(args) => return test::run(args, loaded).await,
+        PluginCommand::Call(args) => return call::run(args, loaded).await,
+        PluginCommand::Bench(args) => return bench::run(args, loaded).await,
+        PluginCommand::Inspect { plugin, reach, json } => {
+            let answer = inspected(&plugin, reach.url.as_deref(), &loaded).await?;
+            if !json {
+                let view = serde_json::from_str(answer.get()).map_err(ClientError::Answer)?;
+                output::print(inspect::describe(&view).as_bytes())?;
+                return Ok(Exit::Done);
+            }
+            (answer, json)
+        }
         PluginCommand::List { reach, json } => {
             let mut client = Client::connect(&Target::find(reach.url.as_deref(), &loaded)?).await?;
             let plugins = list(&mut client).await?;
             client.close().await;
             (plugins, json)
-        }
-        PluginCommand::Inspect { plugin, json, .. } if is_file(&plugin) => {
-            (inspect_file(Path::new(&plugin), &loaded).await?, json)
-        }
-        PluginCommand::Inspect { plugin, reach, json } => {
-            let mut client = Client::connect(&Target::find(reach.url.as_deref(), &loaded)?).await?;
-            let answer = client.call("plugin.inspect", &json!({ "name": plugin })).await?;
-            client.close().await;
-            (answer, json)
         }
     };
     if json {
@@ -39,15 +49,17 @@ pub(super) async fn run(command: PluginCommand, loaded: Loaded) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-/// Names of plugins have neither dots nor slashes.
-fn is_file(plugin: &str) -> bool {
-    plugin.contains(['.', '/', std::path::MAIN_SEPARATOR])
-}
-
-/// What a component file is, without a gateway.
-async fn inspect_file(path: &Path, loaded: &Loaded) -> Result<Box<RawValue>, CliError> {
-    let plugin = plugins::load_file(path, &loaded.config).await?;
-    to_raw_value(&plugin.info()).map_err(CliError::failed)
+/// What is known of a component here, or of a plugin of a running gateway.
+async fn inspected(plugin: &str, url: Option<&str>, loaded: &Loaded) -> Result<Box<RawValue>, CliError> {
+    if subject::is_component(plugin) {
+        let (source, name) = subject::source(plugin)?;
+        let plugin = plugins::look_at(source, name, &loaded.config).await?;
+        return to_raw_value(&plugin.info()).map_err(CliError::failed);
+    }
+    let mut client = Client::connect(&Target::find(url, loaded)?).await?;
+    let answer = client.call("plugin.inspect", &json!({ "name": plugin })).await?;
+    client.close().await;
+    Ok(answer)
 }
 
 /// All pages of `plugin.list` as one list.

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use tracing::info;
 
 use super::CliError;
-use crate::config::{Config, PluginName};
+use crate::config::{Config, Loaded, PluginName};
 use crate::gateway::PluginDirectory;
+use crate::net::Client;
 use crate::runtime::{Linkage, Plugin, PluginSpec, Runtime, Services, Source, Toolbox};
 
 /// Loads every plugin of the config. One that cannot be loaded keeps the gateway from starting.
@@ -25,14 +26,36 @@ pub(super) async fn load(config: &Config, services: Services) -> Result<Toolbox,
     Toolbox::new(plugins).map_err(usage)
 }
 
-/// Loads one component file to look at it, with the limits that the config gives to plugins.
-pub(super) async fn load_file(path: &Path, config: &Config) -> Result<Arc<Plugin>, CliError> {
-    let spec = PluginSpec {
-        limits: config.limits.plugin,
-        linkage: Linkage::Refusing,
-        ..PluginSpec::new(name_of(path), Source::File(path.to_owned()))
-    };
+/// Loads one component to look at it, with the limits that the config gives to plugins.
+pub(super) async fn look_at(source: Source, name: PluginName, config: &Config) -> Result<Arc<Plugin>, CliError> {
+    let spec = PluginSpec { limits: config.limits.plugin, linkage: Linkage::Refusing, ..PluginSpec::new(name, source) };
     runtime(config, Services::detached())?.load(spec).await.map_err(CliError::failed)
+}
+
+/// Where components are tried, apart from any gateway: with a store in memory, a way out where
+/// there is need of one, and room for so many calls at once.
+pub(super) async fn workshop(loaded: &Loaded, way_out: bool, at_once: usize) -> Result<Runtime, CliError> {
+    let mut config = loaded.config.clone();
+    config.limits.turns = config.limits.turns.max(at_once);
+    let mut services = Services::detached();
+    if way_out {
+        services.client = Some(Client::new(&config.net).map_err(CliError::failed)?);
+    }
+    runtime(&config, services)
+}
+
+/// Whether the config has a plugin of this name.
+pub(super) fn is_configured(name: &str, loaded: &Loaded) -> bool {
+    loaded.config.plugins.iter().any(|plugin| plugin.name.as_str() == name)
+}
+
+/// A plugin of the config as a gateway loads it: its grants, secrets, settings and limits.
+pub(super) async fn configured(name: &str, loaded: &Loaded) -> Result<PluginSpec, CliError> {
+    let plugin = loaded.config.plugins.iter().find(|plugin| plugin.name.as_str() == name).ok_or_else(|| {
+        let known: Vec<&str> = loaded.config.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+        CliError::Usage(format!("the config has no plugin `{name}`; it has {}", known.join(", ")))
+    })?;
+    PluginSpec::from_config(plugin).map_err(usage)
 }
 
 fn runtime(config: &Config, services: Services) -> Result<Runtime, CliError> {
@@ -44,7 +67,7 @@ fn usage(error: crate::runtime::LoadError) -> CliError {
 }
 
 /// A name for a file that has none in a config: its own, as far as a name can hold it.
-fn name_of(path: &Path) -> PluginName {
+pub(super) fn name_of(path: &Path) -> PluginName {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
     let valid = |letter: char| if letter.is_ascii_alphanumeric() || letter == '_' { letter } else { '-' };
     let name: String = stem.chars().map(valid).take(64).collect();

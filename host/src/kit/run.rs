@@ -11,7 +11,7 @@ use super::report::{Case, Report, Trial};
 use super::{channel as channels, malformed, tool};
 
 /// When every call of a run takes place: 2026-03-14T14:09:26Z.
-pub(super) const NOW: Timestamp = Timestamp(1_773_497_366_000);
+pub const NOW: Timestamp = Timestamp(1_773_497_366_000);
 
 const LOADS: &str = "loads, and says which grants it needs";
 pub(super) const DESCRIBES: &str = "describes itself the same way twice";

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::runtime::{CallConditions, CallError, Measured, Plugin, RawCall, Tool, ToolCall, ToolProbe};
+use crate::runtime::{CallError, Measured, Plugin, RawCall, Tool, ToolProbe};
 use crate::store::{SessionKey, ToolContent};
 
 use super::bounds::{Bounds, Ending, advice, ending};
@@ -68,18 +68,12 @@ impl Bench<'_> {
         format!("tool.{}.{case}", self.tool.name())
     }
 
-    /// A call as a gateway makes it, outside of time.
+    /// A call with arguments that fit, outside of time, and what the host makes of its answer.
     async fn call(&mut self, arguments: &RawValue) -> Result<Vec<ToolContent>, CallError> {
-        let call = ToolCall {
-            agent: "kit",
-            session: self.session,
-            call: "kit",
-            now: NOW,
-            arguments,
-            progress: None,
-            conditions: CallConditions::Fixed(self.seed),
-        };
-        let (result, stats) = self.tool.measured(call).await;
+        let (session, seed, name) = (self.session, self.seed, self.tool.name());
+        let raw = RawCall { session, now: NOW, seed, name, arguments: arguments.get() };
+        let (answer, stats) = self.probe.call(raw).await;
+        let result = answer.and_then(|contents| self.probe.checked(&self.tool, contents));
         self.bounds.count(&|| quote(arguments.get()), &result, stats);
         result
     }

@@ -83,8 +83,8 @@ pub struct ChannelCall<'a> {
 /// A channel that was loaded. Cheap to clone; keeps the plugin loaded.
 #[derive(Clone)]
 pub struct ChannelPlugin {
-    plugin: Arc<Plugin>,
-    side: Arc<ChannelSide>,
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) side: Arc<ChannelSide>,
 }
 
 impl ChannelPlugin {
@@ -123,7 +123,7 @@ impl ChannelPlugin {
         state: &[u8],
         event: &channel::Event,
     ) -> Result<channel::Incoming, CallError> {
-        let (context, invocation) = self.plugin.told("parse-incoming", call);
+        let (context, invocation) = self.told("parse-incoming", call);
         let run = self.plugin.invoker.run(invocation, async |store| {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_channel().call_parse_incoming(store, &context, state, event).await
@@ -142,7 +142,7 @@ impl ChannelPlugin {
         outgoing: &channel::Outgoing,
         progress: &[u8],
     ) -> Result<channel::Step, CallError> {
-        let (context, invocation) = self.plugin.told("format-outgoing", call);
+        let (context, invocation) = self.told("format-outgoing", call);
         let run = self.plugin.invoker.run(invocation, async |store| {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_channel().call_format_outgoing(store, &context, state, outgoing, progress).await
@@ -162,7 +162,7 @@ impl ChannelPlugin {
         progress: &[u8],
         outcome: &channel::Outcome,
     ) -> Result<channel::Step, CallError> {
-        let (context, invocation) = self.plugin.told("parse-delivery", call);
+        let (context, invocation) = self.told("parse-delivery", call);
         let run = self.plugin.invoker.run(invocation, async |store| {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             let channel = plugin.exoclaw_plugin_channel();
@@ -182,20 +182,17 @@ impl ChannelPlugin {
         handle: &[u8],
         previous: Option<&channel::Response>,
     ) -> Result<channel::Fetch, CallError> {
-        let (context, invocation) = self.plugin.told("fetch-attachment", call);
+        let (context, invocation) = self.told("fetch-attachment", call);
         let run = self.plugin.invoker.run(invocation, async |store| {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_channel().call_fetch_attachment(store, &context, state, handle, previous).await
         });
         run.await?.map_err(plugin_error)
     }
-}
 
-impl Plugin {
-    /// The context of a channel's call, and the call as it begins.
     pub(super) fn told<'a>(&self, function: &'static str, call: ChannelCall<'a>) -> (channel::Context, Invocation<'a>) {
         let context = channel::Context {
-            settings: self.settings.clone(),
+            settings: self.plugin.settings.clone(),
             webhook_url: call.webhook_url.map(str::to_owned),
             now: call.now.0,
             random: call.random,

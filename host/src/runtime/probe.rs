@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use wasmtime::Store;
 
-use crate::store::{SessionKey, Timestamp};
+use crate::store::{SessionKey, Timestamp, ToolContent};
 
 use super::bindings::{channel, tool, types};
-use super::channel::{ChannelCall, ChannelSide};
+use super::channel::{ChannelCall, ChannelPlugin};
 use super::error::CallError;
 use super::invoke::{CallStats, Invocation};
 use super::plugin::{Plugin, Side};
 use super::state::{Caller, Conditions, State};
-use super::tool::{ToolSide, plugin_error};
+use super::tool::{Tool, ToolSide, plugin_error};
 
 /// What came of a call, and what it took.
 pub type Measured<R> = (Result<R, CallError>, CallStats);
@@ -44,11 +44,8 @@ pub struct ToolProbe<'a> {
 }
 
 /// A channel plugin beneath the host's checks.
-#[derive(Clone, Copy)]
-pub struct ChannelProbe<'a> {
-    plugin: &'a Plugin,
-    side: &'a Arc<ChannelSide>,
-}
+#[derive(Clone)]
+pub struct ChannelProbe(ChannelPlugin);
 
 impl Plugin {
     /// The plugin as a probe of tools; none of a channel.
@@ -62,14 +59,12 @@ impl Plugin {
 
     /// The plugin as a probe of a channel; none of tools.
     #[must_use]
-    pub fn probe_channel(&self) -> Option<ChannelProbe<'_>> {
-        match &self.side {
-            Side::Channel(side) => Some(ChannelProbe { plugin: self, side }),
-            Side::Tool(_) => None,
-        }
+    pub fn probe_channel(self: &Arc<Self>) -> Option<ChannelProbe> {
+        ChannelPlugin::of(self).map(ChannelProbe)
     }
 
-    async fn asked<R>(
+    /// Every call of a probe.
+    async fn probed<R>(
         &self,
         invocation: Invocation<'_>,
         work: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<Result<R, types::Error>>,
@@ -86,7 +81,7 @@ impl ToolProbe<'_> {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_tool().call_describe(store).await.map(Ok)
         };
-        self.plugin.asked(Invocation::at_load("describe"), work).await
+        self.plugin.probed(Invocation::at_load("describe"), work).await
     }
 
     /// The tools that it defines under these settings, which may be no settings at all. `None`
@@ -97,7 +92,7 @@ impl ToolProbe<'_> {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_tool().call_definitions(store, &settings).await
         };
-        self.plugin.asked(Invocation::at_load("definitions"), work).await
+        self.plugin.probed(Invocation::at_load("definitions"), work).await
     }
 
     /// Calls it with whatever is given. Its answer is not checked either.
@@ -118,29 +113,37 @@ impl ToolProbe<'_> {
             let plugin = self.side.pre.instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_tool().call_call(store, &context, &name, &arguments).await
         };
-        self.plugin.asked(invocation, work).await
+        self.plugin.probed(invocation, work).await
+    }
+
+    /// What the host makes of a tool's answer.
+    ///
+    /// # Errors
+    /// It is too large, or not what the contract and the tool's output schema say.
+    pub fn checked(&self, tool: &Tool, contents: Vec<tool::Content>) -> Result<Vec<ToolContent>, CallError> {
+        tool.checked_answer(contents)
     }
 }
 
-impl ChannelProbe<'_> {
+impl ChannelProbe {
     /// What it says that it is.
     pub async fn describe(&self) -> Measured<channel::Description> {
         let work = async |store: &mut Store<State>| {
-            let plugin = self.side.pre().instantiate_async(&mut *store).await?;
+            let plugin = self.0.side.pre().instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_channel().call_describe(store).await.map(Ok)
         };
-        self.plugin.asked(Invocation::at_load("describe"), work).await
+        self.0.plugin.probed(Invocation::at_load("describe"), work).await
     }
 
     /// What it needs under these settings, which may be no settings at all. `None` stands for its
     /// own.
     pub async fn configure(&self, settings: Option<&str>) -> Measured<channel::Setup> {
-        let settings = settings.unwrap_or(&self.plugin.settings).to_owned();
+        let settings = settings.unwrap_or(&self.0.plugin.settings).to_owned();
         let work = async |store: &mut Store<State>| {
-            let plugin = self.side.pre().instantiate_async(&mut *store).await?;
+            let plugin = self.0.side.pre().instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_channel().call_configure(store, &settings).await
         };
-        self.plugin.asked(Invocation::at_load("configure"), work).await
+        self.0.plugin.probed(Invocation::at_load("configure"), work).await
     }
 
     /// One event.
@@ -150,12 +153,12 @@ impl ChannelProbe<'_> {
         state: &[u8],
         event: &channel::Event,
     ) -> Measured<channel::Incoming> {
-        let (context, invocation) = self.plugin.told("parse-incoming", call);
+        let (context, invocation) = self.0.told("parse-incoming", call);
         let work = async |store: &mut Store<State>| {
-            let plugin = self.side.pre().instantiate_async(&mut *store).await?;
+            let plugin = self.0.side.pre().instantiate_async(&mut *store).await?;
             plugin.exoclaw_plugin_channel().call_parse_incoming(store, &context, state, event).await
         };
-        self.plugin.asked(invocation, work).await
+        self.0.plugin.probed(invocation, work).await
     }
 
     /// The next step of a delivery; with an outcome, what becomes of its request.
@@ -168,16 +171,16 @@ impl ChannelProbe<'_> {
         outcome: Option<&channel::Outcome>,
     ) -> Measured<channel::Step> {
         let function = if outcome.is_some() { "parse-delivery" } else { "format-outgoing" };
-        let (context, invocation) = self.plugin.told(function, call);
+        let (context, invocation) = self.0.told(function, call);
         let work = async |store: &mut Store<State>| {
-            let plugin = self.side.pre().instantiate_async(&mut *store).await?;
+            let plugin = self.0.side.pre().instantiate_async(&mut *store).await?;
             let channel = plugin.exoclaw_plugin_channel();
             match outcome {
                 None => channel.call_format_outgoing(store, &context, state, outgoing, progress).await,
                 Some(outcome) => channel.call_parse_delivery(store, &context, state, outgoing, progress, outcome).await,
             }
         };
-        self.plugin.asked(invocation, work).await
+        self.0.plugin.probed(invocation, work).await
     }
 
     /// How to get at an attachment.
@@ -188,12 +191,12 @@ impl ChannelProbe<'_> {
         handle: &[u8],
         previous: Option<&channel::Response>,
     ) -> Measured<channel::Fetch> {
-        let (context, invocation) = self.plugin.told("fetch-attachment", call);
+        let (context, invocation) = self.0.told("fetch-attachment", call);
         let work = async |store: &mut Store<State>| {
-            let plugin = self.side.pre().instantiate_async(&mut *store).await?;
+            let plugin = self.0.side.pre().instantiate_async(&mut *store).await?;
             let channel = plugin.exoclaw_plugin_channel();
             channel.call_fetch_attachment(store, &context, state, handle, previous).await
         };
-        self.plugin.asked(invocation, work).await
+        self.0.plugin.probed(invocation, work).await
     }
 }

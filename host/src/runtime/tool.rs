@@ -323,7 +323,7 @@ impl Tool {
         self.definition.input.check_text(arguments).map_err(CallError::InvalidArguments)
     }
 
-    fn checked_answer(&self, contents: Vec<tool::Content>) -> Result<Vec<ToolContent>, CallError> {
+    pub(super) fn checked_answer(&self, contents: Vec<tool::Content>) -> Result<Vec<ToolContent>, CallError> {
         self.plugin.invoker.check_size(contents.iter().map(size).sum())?;
         contents.into_iter().map(|content| self.checked(content)).collect()
     }

@@ -37,7 +37,8 @@ pub(super) async fn check(plugin: &Arc<Plugin>, options: &Options, report: &mut 
     report.add(asked_twice("configure", DEFINES, async || probe.configure(None).await).await);
     report.add(malformed_settings(async |settings: &str| probe.configure(Some(settings)).await).await);
     report.add(setup::case(channel.platform(), setup));
-    let mut bench = Bench { probe, setup, seed: options.seed, bounds: Bounds::default(), seen: Vec::new() };
+    let mut bench =
+        Bench { probe: probe.clone(), setup, seed: options.seed, bounds: Bounds::default(), seen: Vec::new() };
     report.add(life::own(&mut bench).await);
     report.add(life::recorded(&mut bench, &options.events).await);
     report.add(garbage::events(&mut bench).await);
@@ -63,7 +64,7 @@ struct Seen {
 
 /// A channel on the bench.
 struct Bench<'a> {
-    probe: ChannelProbe<'a>,
+    probe: ChannelProbe,
     setup: &'a Setup,
     seed: u64,
     bounds: Bounds,
