@@ -7,6 +7,8 @@
 mod bundled;
 #[path = "conformance/hostile.rs"]
 mod hostile;
+#[path = "conformance/kit.rs"]
+mod kit;
 #[path = "conformance/load.rs"]
 mod load;
 #[path = "conformance/loopback.rs"]

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match exoclaw_builder::bundle("..", &["hostile", "misdeclared", "undescribed", "ungranted"]) {
+    match exoclaw_builder::bundle("..", &["hostile", "misdeclared", "undescribed", "ungranted", "unruly"]) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("cargo::error={error}");

@@ -89,7 +89,7 @@ impl Bench<'_> {
     }
 
     async fn arguments(&mut self) -> Case {
-        let mut trial = Trial::begin(self.id("arguments"), "takes arguments that fit its schema, without crashing");
+        let mut trial = Trial::begin(self.id("arguments"), "answers arguments that fit its schema");
         if self.valid.is_empty() {
             return trial.skip(NO_ARGUMENTS);
         }
@@ -114,7 +114,7 @@ impl Bench<'_> {
     }
 
     async fn malformed(&mut self) -> Case {
-        let mut trial = Trial::begin(self.id("malformed"), "answers malformed input with an error, without crashing");
+        let mut trial = Trial::begin(self.id("malformed"), "survives malformed input");
         let schema: Value = serde_json::from_str(self.tool.input_schema().get()).unwrap_or_default();
         let first = self.valid.first().map(|arguments| arguments.get());
         let (mut refused, mut answered) = (0, 0);

@@ -60,7 +60,7 @@ pub(super) fn all(chance: &mut Chance) -> Vec<Event> {
 }
 
 pub(super) async fn events(bench: &mut Bench<'_>) -> Case {
-    let mut trial = Trial::begin("garbage.events", "answers events that are garbage with an error, without crashing");
+    let mut trial = Trial::begin("garbage.events", "survives events that are garbage");
     let (mut refused, mut tried) = (0, 0);
     for event in all(&mut Chance::new(bench.seed)) {
         // As a first attempt, and as one after a crash.
@@ -80,8 +80,7 @@ pub(super) async fn events(bench: &mut Bench<'_>) -> Case {
 /// States that it never returned. A host hands back what it was given, but a state may be of
 /// another version of the plugin.
 pub(super) async fn states(bench: &mut Bench<'_>, events: &[Event]) -> Case {
-    let mut trial =
-        Trial::begin("garbage.states", "answers a state that is not its own with an error, without crashing");
+    let mut trial = Trial::begin("garbage.states", "survives states that are not its own");
     let mut chance = Chance::new(bench.seed);
     let mut states: Vec<Vec<u8>> = malformed::documents().into_iter().map(|(_, text)| text.into_bytes()).collect();
     states.extend([chance.bytes(64), chance.bytes(4 << 10), vec![0; MAX_STATE]]);
@@ -106,7 +105,7 @@ pub(super) async fn states(bench: &mut Bench<'_>, events: &[Event]) -> Case {
 /// Handles of attachments: its own, from the messages that were seen, and garbage.
 pub(super) async fn attachments(bench: &mut Bench<'_>) -> Case {
     let mut trial =
-        Trial::begin("attachments", "says how to get at an attachment, and survives handles that are garbage");
+        Trial::begin("attachments", "fetches attachments by requests that its setup names, whatever the handle");
     let messages = bench.seen.iter().flat_map(|seen| &seen.incoming.messages);
     let mut handles: Vec<Vec<u8>> =
         messages.flat_map(|message| &message.attachments).map(|attachment| attachment.handle.clone()).take(8).collect();
