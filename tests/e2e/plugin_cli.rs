@@ -63,7 +63,7 @@ async fn inspect_says_in_plain_words_what_a_file_is() {
         "current_time  (Current time)",
         "takes: timezone (string, may be left out)",
         "it promises that it changes nothing, reaches nothing outside",
-        "write lines to the gateway's log",
+        "It could\n  do nothing but calculate\n",
         "Asked for by its standard library, and empty here\n  exoclaw:plugin/types@0.1.0, wasi:",
         "64MiB of memory",
     ] {
@@ -75,6 +75,7 @@ async fn inspect_says_in_plain_words_what_a_file_is() {
     for words in [
         "loopback is a channel for loopback: bundled:loopback",
         "calls are verified by hmac",
+        "It could\n  write lines to the gateway's log  (exoclaw:plugin/logging@0.1.0)\n",
         "the secret loopback-token, which it never sees",
         "  [plugins.grants]\n  http = [\"loopback.invalid\"]\n  secrets.loopback-token = { env = \"LOOPBACK_TOKEN\", hosts = [\"loopback.invalid\"] }\n",
     ] {

@@ -1,7 +1,7 @@
 //! A channel that breaks one promise of the contract: the one that its setting `mode` names. It is
 //! what the conformance kit is tested with.
 //!
-//! A frame's text is the id of a message. Its state is the number of messages that it has seen.
+//! A frame's text is the id of a message: a number. Its state is the number of messages that it has seen.
 
 use serde::Deserialize;
 
@@ -66,7 +66,13 @@ impl Guest for Unruly {
                 return Ok(Incoming { state: NextState::Durable(FULL.to_string().into_bytes()), ..quiet(vec![]) });
             }
             Event::Start(_) => return Ok(quiet(start(&mode))),
-            Event::Frame(TaggedFrame { frame: Frame::Text(text), .. }) => text,
+            Event::Frame(TaggedFrame { frame: Frame::Text(text), .. }) => {
+                let is_id = (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+                if !is_id {
+                    return Err(Error::InvalidInput("a frame is the number of a message".into()));
+                }
+                text
+            }
             Event::Frame(_) if mode == "event-trap" => panic!("no such frame"),
             _ => return Ok(quiet(vec![])),
         };

@@ -28,8 +28,9 @@ pub(super) async fn run(command: PluginCommand, loaded: Loaded) -> Result<Exit, 
         PluginCommand::Inspect { plugin, reach, json } => {
             let answer = inspected(&plugin, reach.url.as_deref(), &loaded).await?;
             if !json {
+                let seen = if subject::is_component(&plugin) { inspect::Seen::Here } else { inspect::Seen::Running };
                 let view = serde_json::from_str(answer.get()).map_err(ClientError::Answer)?;
-                output::print(inspect::describe(&view).as_bytes())?;
+                output::print(inspect::describe(&view, seen).as_bytes())?;
                 return Ok(Exit::Done);
             }
             (answer, json)

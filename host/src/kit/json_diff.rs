@@ -1,7 +1,7 @@
 //! What changed between two JSON documents, by path.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// One change, at a path of names and numbers (`/properties/city/maxLength`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,6 +28,13 @@ fn walk(path: String, old: Option<&Value>, new: Option<&Value>, changes: &mut Ve
     if old == new {
         return;
     }
+    // A schema without `properties` is one with none: each is a change of its own.
+    let none = Value::Object(Map::new());
+    let (old, new) = match (old, new) {
+        (None, Some(Value::Object(_))) if path.ends_with("/properties") => (Some(&none), new),
+        (Some(Value::Object(_)), None) if path.ends_with("/properties") => (old, Some(&none)),
+        both => both,
+    };
     match (old, new) {
         (Some(Value::Object(old)), Some(Value::Object(new))) => {
             let added = new.keys().filter(|name| !old.contains_key(*name));
@@ -81,6 +88,8 @@ mod tests {
                 change("/required", None, Some(json!("d"))),
             ]
         );
+        let first = diff(&json!({}), &json!({ "properties": { "a": 1 } }));
+        assert_eq!(first, [change("/properties/a", None, Some(json!(1)))]);
         assert!(diff(&old, &old).is_empty());
         assert_eq!(diff(&json!([{ "a": 1 }]), &json!([{ "a": 2 }, 3])).len(), 2);
     }

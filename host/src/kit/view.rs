@@ -25,6 +25,17 @@ pub struct PluginView {
     pub settings_schema: Value,
     pub channel: Option<ChannelView>,
     pub limits: LimitsView,
+    pub calls: u64,
+    pub failures: u64,
+    pub quarantine: Option<QuarantineView>,
+}
+
+/// Why a gateway does not call it now.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "as in `plugin.inspect`")]
+pub struct QuarantineView {
+    pub reason: String,
 }
 
 /// An import.
@@ -103,6 +114,7 @@ pub struct LimitsView {
     #[serde(deserialize_with = "shown")]
     pub memory: String,
     pub time_ms: u64,
+    pub cpu_ms: u64,
     #[serde(deserialize_with = "shown")]
     pub result: String,
     pub concurrency: u64,

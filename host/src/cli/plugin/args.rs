@@ -25,7 +25,8 @@ pub(in crate::cli) struct Subject {
 /// `exoclaw plugin diff`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-What needs your eye is marked with `!`: what widens what the plugin may do, what the model is told, what breaks.
+What needs your eye is marked with `!`: what widens what the plugin may do, what the model
+is told, what breaks.
 
 Exit codes:
   0  nothing needs your eye
@@ -35,7 +36,8 @@ Exit codes:
 
 Examples:
   exoclaw plugin diff ./clock-1.wasm ./clock-2.wasm
-  exoclaw plugin diff clock ./clock.wasm   against what runs, or where no gateway answers, what the config names")]
+  exoclaw plugin diff clock ./clock.wasm   against what runs; where no gateway answers,
+                                           against what the config names")]
 pub(in crate::cli) struct DiffArgs {
     /// What was: a .wasm file, bundled:NAME, or a plugin of a running gateway or of the config
     pub(super) old: String,
@@ -51,8 +53,9 @@ pub(in crate::cli) struct DiffArgs {
 /// `exoclaw plugin test`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Runs the conformance kit on a component, whatever language it was written in. No gateway is needed. What it
-imports and was not granted refuses every use, and the report says which grants it lacks.
+Runs the conformance kit on a component, whatever language it was written in. No gateway is
+needed. What it imports and was not granted refuses every use, and the report says which
+grants it lacks.
 
 Exit codes:
   0  it conforms
@@ -83,13 +86,14 @@ pub(in crate::cli) struct TestArgs {
 /// `exoclaw plugin call`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-The result goes to standard output; time, processor time, memory, calls of the host and bytes sent and received
-go to standard error.
+The result goes to standard output; time, processor time, memory, calls of the host and
+bytes sent and received go to standard error.
 
 Exit codes:
   0  it gave a result
   1  it did not
-  2  the command line, the config, the settings or the file is wrong, or the arguments do not fit the tool's schema
+  2  the command line, the config, the settings or the file is wrong, or the arguments do
+     not fit the tool's schema
 
 Examples:
   exoclaw plugin call ./clock.wasm current_time '{\"timezone\": \"Europe/Berlin\"}'
@@ -116,8 +120,8 @@ pub(in crate::cli) struct CallArgs {
 /// `exoclaw plugin bench`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Compiles the component, makes some calls that don't count, then the calls one after the other, then as many at
-once. Exits with 1 where a call gave no result.
+Compiles the component, makes some calls that don't count, then the calls one after the
+other, then as many at once. Exits with 1 where a call gave no result.
 
 Examples:
   exoclaw plugin bench ./clock.wasm

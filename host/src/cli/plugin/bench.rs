@@ -44,7 +44,7 @@ pub(super) async fn run(args: BenchArgs, loaded: Loaded) -> Result<Exit, CliErro
             "sequential": sequential,
             "concurrent": concurrent,
         });
-        output::print_json(&*to_raw_value(&answer).map_err(CliError::failed)?)?;
+        output::print_json(&to_raw_value(&answer).map_err(CliError::failed)?)?;
     } else {
         let mut text = format!("{} of {}, {} bytes of arguments\n", tool.name(), plugin.name(), arguments.get().len());
         let _ = writeln!(text, "loaded in {load_ms:.1} ms\n");

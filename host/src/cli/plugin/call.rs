@@ -45,7 +45,7 @@ pub(super) async fn run(args: CallArgs, loaded: Loaded) -> Result<Exit, CliError
             Err(error) => (None, Some(error.to_string())),
         };
         let answer = json!({ "content": content, "error": error, "stats": numbers(stats) });
-        output::print_json(&*to_raw_value(&answer).map_err(CliError::failed)?)?;
+        output::print_json(&to_raw_value(&answer).map_err(CliError::failed)?)?;
     } else {
         show(&result, stats)?;
     }

@@ -10,14 +10,14 @@ use super::subject;
 use crate::config::Loaded;
 use crate::kit::diff::Diff;
 use crate::kit::view::PluginView;
-use crate::runtime::Linkage;
+use crate::runtime::{Linkage, PluginInfo, PluginSpec};
 
 pub(super) async fn run(args: DiffArgs, loaded: Loaded) -> Result<Exit, CliError> {
     let url = args.reach.url.as_deref();
     let (old, new) = (view(&args.old, url, &loaded).await?, view(&args.new, url, &loaded).await?);
     let diff = Diff::of(&old, &new);
     if args.json {
-        output::print_json(&*to_raw_value(&diff).map_err(CliError::failed)?)?;
+        output::print_json(&to_raw_value(&diff).map_err(CliError::failed)?)?;
     } else {
         output::print(diff.to_text().as_bytes())?;
     }
@@ -33,10 +33,11 @@ async fn view(text: &str, url: Option<&str>, loaded: &Loaded) -> Result<PluginVi
     }
     let mut client = match Client::connect(&Target::find(url, loaded)?).await {
         Ok(client) => client,
-        Err(error) if url.is_some() || !plugins::is_configured(text, loaded) => return Err(error.into()),
+        Err(error) if error.exit() != Exit::Unreachable || url.is_some() || !plugins::is_configured(text, loaded) => {
+            return Err(error.into());
+        }
         Err(_) => {
-            let spec = plugins::configured(text, loaded).await?;
-            let spec = crate::runtime::PluginSpec { linkage: Linkage::Refusing, ..spec };
+            let spec = PluginSpec { linkage: Linkage::Refusing, ..plugins::configured(text, loaded).await? };
             let plugin = plugins::workshop(loaded, false, 1).await?.load(spec).await.map_err(subject::refused)?;
             return of(&plugin.info());
         }
@@ -46,6 +47,6 @@ async fn view(text: &str, url: Option<&str>, loaded: &Loaded) -> Result<PluginVi
     serde_json::from_str(answer.get()).map_err(CliError::failed)
 }
 
-fn of(info: &crate::runtime::PluginInfo) -> Result<PluginView, CliError> {
+fn of(info: &PluginInfo) -> Result<PluginView, CliError> {
     PluginView::of(info).map_err(CliError::failed)
 }

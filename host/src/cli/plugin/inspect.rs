@@ -4,15 +4,24 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::kit::view::{HintsView, LackView, PluginView, ToolView};
+use crate::kit::view::{HintsView, LackView, LimitsView, PluginView, ToolView};
 use crate::text;
 
 /// Characters of one name, and of one line of text.
 const NAME: usize = 120;
 const LINE: usize = 2_000;
 
+/// Where a plugin is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// Here, only to be described.
+    Here,
+    /// In a gateway, which calls it.
+    Running,
+}
+
 /// Sentences about a plugin. Nothing of its own text is obeyed.
-pub(super) fn describe(plugin: &PluginView) -> String {
+pub(super) fn describe(plugin: &PluginView, seen: Seen) -> String {
     let mut out = String::new();
     let what = match (plugin.kind.as_str(), &plugin.channel) {
         ("channel", Some(channel)) => format!("a channel for {}", name(&channel.platform)),
@@ -42,14 +51,26 @@ pub(super) fn describe(plugin: &PluginView) -> String {
     if inert.peek().is_some() {
         let _ = writeln!(out, "\nAsked for by its standard library, and empty here\n  {}", list(inert));
     }
-    let limits = &plugin.limits;
+    limits(&mut out, &plugin.limits);
+    if seen == Seen::Running {
+        let _ = writeln!(out, "\nSince it was loaded\n  {} calls, {} without an answer", plugin.calls, plugin.failures);
+    }
+    if let Some(quarantine) = &plugin.quarantine {
+        let reason = text::one_line(&quarantine.reason, LINE);
+        let _ = writeln!(out, "  it failed too often and is not called for a while; the last time: {reason}");
+    }
+    out
+}
+
+fn limits(out: &mut String, limits: &LimitsView) {
     let (memory, result) = (name(&limits.memory), name(&limits.result));
+    // An older gateway does not say it.
+    let cpu = if limits.cpu_ms > 0 { format!(" ({} ms of a processor)", limits.cpu_ms) } else { String::new() };
     let _ = writeln!(
         out,
-        "\nOne call may take\n  {memory} of memory, {} ms, and return {result}; {} calls at once",
+        "\nOne call may take\n  {memory} of memory, {} ms{cpu}, and return {result}; {} calls at once",
         limits.time_ms, limits.concurrency
     );
-    out
 }
 
 fn tool(out: &mut String, tool: &ToolView) {
@@ -155,7 +176,7 @@ mod tests {
     use super::*;
 
     fn described(json: Value) -> String {
-        describe(&serde_json::from_value(json).unwrap())
+        describe(&serde_json::from_value(json).unwrap(), Seen::Running)
     }
 
     #[test]
@@ -169,6 +190,8 @@ mod tests {
                 { "name": "wasi:cli/exit@0.2.6", "inert": true },
             ],
             "hosts": ["api.example.com"], "secrets": ["key"],
+            "calls": 7, "failures": 3, "quarantine": { "reason": "the plugin\ncrashed" },
+            "limits": { "memory": "64MiB", "time_ms": 5000, "cpu_ms": 900, "result": "1MiB", "concurrency": 4 },
             "lacks": [{ "what": "requests to api.example.com", "line": "http = [\"api.example.com\"]", "needed": true }],
             "tools": [{ "name": "forecast", "description": "Tells\nthe weather.", "hints": { "read_only": true },
                 "input_schema": { "properties": { "city": { "type": "string" }, "days": { "type": "integer" } }, "required": ["city"] } }],
@@ -181,6 +204,8 @@ mod tests {
             "It asks for\n  the host api.example.com\n  the secret key, which it never sees\n",
             "  [plugins.grants]\n  http = [\"api.example.com\"]\nWithout requests to api.example.com it is not loaded\n",
             "empty here\n  wasi:cli/exit@0.2.6\n",
+            "  64MiB of memory, 5000 ms (900 ms of a processor), and return 1MiB; 4 calls at once\n",
+            "  7 calls, 3 without an answer\n  it failed too often and is not called for a while; the last time: the plugin crashed\n",
         ] {
             assert!(text.contains(line), "{line:?} is not in\n{text}");
         }

@@ -26,7 +26,7 @@ pub(super) async fn run(args: TestArgs, loaded: Loaded) -> Result<Exit, CliError
             .map_err(|error| CliError::Usage(format!("cannot write {}: {error}", path.display())))?;
     }
     if args.json {
-        output::print_json(&*to_raw_value(&report).map_err(CliError::failed)?)?;
+        output::print_json(&to_raw_value(&report).map_err(CliError::failed)?)?;
     } else {
         output::print(report.to_text().as_bytes())?;
     }

@@ -98,10 +98,14 @@ pub(super) async fn walks(bench: &mut Bench<'_>) -> Case {
                 End::Rejected => ends[1] += 1,
                 End::Unknown => ends[2] += 1,
                 End::Error => ends[3] += 1,
-                End::None => trial.problem(format!(
-                    "{}: no end after {STEPS} steps, though all answers but the first {ODD_ANSWERS} are good",
-                    named(&outgoing.content)
-                )),
+                // One is enough: each takes as long as hundreds of others.
+                End::None => {
+                    trial.problem(format!(
+                        "{}: no end after {STEPS} steps, though all answers but the first {ODD_ANSWERS} are good",
+                        named(&outgoing.content)
+                    ));
+                    return trial.end("");
+                }
             }
         }
     }
@@ -178,7 +182,7 @@ pub(super) async fn garbage(bench: &mut Bench<'_>) -> Case {
     let mut trial = Trial::begin("garbage.deliveries", "survives deliveries that are garbage");
     let mut chance = Chance::new(bench.seed);
     let mut progresses: Vec<Vec<u8>> = vec![vec![], vec![0xff], chance.bytes(64), vec![0; 64 << 10]];
-    progresses.extend(malformed::documents().into_iter().take(8).map(|(_, text)| text.into_bytes()));
+    progresses.extend(malformed::documents().into_iter().take(4).map(|(_, text)| text.into_bytes()));
     let mut outcomes = vec![None, Some(answer(0, b"")), Some(answer(999, b"{}")), Some(answer(200, b"{"))];
     outcomes.extend([Some(answer(200, &chance.bytes(1_000))), Some(Err(TransportError::NotSent(String::new())))]);
     let mut edges = vec![outgoing(Content::Markdown("Hello.".into())), outgoing(Content::Typing)];

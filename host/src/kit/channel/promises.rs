@@ -44,11 +44,9 @@ pub(super) fn messages(seen: &[Seen]) -> Case {
             trial.require((200..600).contains(&reply.status), || {
                 format!("{what}: {} is no status of a reply", reply.status)
             });
-            headers(
-                &mut trial,
-                &what,
-                reply.headers.iter().map(|Header { name, value }| (name.as_str(), vec![value.as_str()])),
-            );
+            for Header { name, value } in &reply.headers {
+                header(&mut trial, &what, name, value);
+            }
         }
         messages += incoming.messages.len();
         receipts += incoming.receipts.len();
@@ -165,28 +163,23 @@ pub(super) fn request(trial: &mut Trial, what: &str, request: &Outbound, setup: 
     trial.require((1..=MAX_TIMEOUT).contains(&request.timeout_ms), || {
         format!("{what}: a timeout of {} ms; 1 to {MAX_TIMEOUT} are allowed", request.timeout_ms)
     });
-    let mut holds = |id: &str| {
-        trial.require(file == Some(id), || {
-            format!("{what}: its body is the file {}, which it was not given", quote(id))
-        });
-    };
     match &request.body {
         Body::Bytes(_) => {}
-        Body::File(id) => holds(id),
+        Body::File(id) => given(trial, what, id, file),
         Body::Text(template) => secrets(trial, what, template, setup),
         Body::Form(fields) => {
             for field in fields {
                 match &field.value {
-                    FieldValue::File(id) => {
-                        trial.require(file == Some(id.as_str()), || {
-                            format!("{what}: a field is the file {}, which it was not given", quote(id))
-                        });
-                    }
+                    FieldValue::File(id) => given(trial, what, id, file),
                     FieldValue::Text(template) => secrets(trial, what, template, setup),
                 }
             }
         }
     }
+}
+
+fn given(trial: &mut Trial, what: &str, id: &str, file: Option<&str>) {
+    trial.require(file == Some(id), || format!("{what}: it sends the file {}, which it was not given", quote(id)));
 }
 
 /// A frame to be sent. One for a connection of lines is one line.
@@ -251,31 +244,28 @@ fn address(trial: &mut Trial, what: &str, url: &[Piece], setup: &Setup, schemes:
             .problem(format!("{what}: {} is no address; are its special characters percent-encoded?", quote(&whole)));
     };
     let named = setup.origins.iter().filter_map(|origin| setup::pattern(origin));
-    // Requests and server-sent events share `https`, so only the carrier must agree for those.
     let is_named = named.into_iter().any(|(named, pattern)| named == scheme && pattern.matches(&origin));
     trial.require(is_named, || format!("{what}: it goes to {}, which is not among its setup's origins", quote(&whole)));
 }
 
 fn template_headers(trial: &mut Trial, what: &str, list: &[(String, Vec<Piece>)], setup: &Setup) {
-    for (_, value) in list {
+    for (name, value) in list {
         secrets(trial, what, value, setup);
+        header(trial, what, name, &text(value));
     }
-    let texts = |value: &'_ Vec<Piece>| -> Vec<String> { vec![text(value)] };
-    let owned: Vec<(&str, Vec<String>)> = list.iter().map(|(name, value)| (name.as_str(), texts(value))).collect();
-    headers(trial, what, owned.iter().map(|(name, values)| (*name, values.iter().map(String::as_str).collect())));
 }
 
-fn headers<'h>(trial: &mut Trial, what: &str, list: impl Iterator<Item = (&'h str, Vec<&'h str>)>) {
-    for (name, values) in list {
-        let header = HeaderName::from_bytes(name.as_bytes()).ok();
-        trial.require(header.is_some(), || format!("{what}: {} is no name of a header", quote(name)));
-        trial.require(!header.is_some_and(|name| OWN_HEADERS.contains(&name.as_str())), || {
+fn header(trial: &mut Trial, what: &str, name: &str, value: &str) {
+    match HeaderName::from_bytes(name.as_bytes()) {
+        Ok(known) => trial.require(!OWN_HEADERS.contains(&known.as_str()), || {
             format!("{what}: the header {} is the host's", quote(name))
-        });
-        // RFC 9110, section 5.5.
-        let clean = values.iter().all(|value| !value.contains(['\r', '\n', '\0']));
-        trial.require(clean, || format!("{what}: the header {} has a line break or NUL in its value", quote(name)));
+        }),
+        Err(_) => trial.problem(format!("{what}: {} is no name of a header", quote(name))),
     }
+    // RFC 9110, section 5.5.
+    trial.require(!value.contains(['\r', '\n', '\0']), || {
+        format!("{what}: the header {} has a line break or NUL in its value", quote(name))
+    });
 }
 
 #[cfg(test)]
