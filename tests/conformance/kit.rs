@@ -124,6 +124,9 @@ async fn what_can_not_be_loaded_fails_the_case_that_says_why() {
     }
     let undescribed = report(spec("undescribed"), &Options::default()).await;
     assert_eq!(failed(&undescribed)[0].0, "describe");
+    // It is looked at without its grants, and then it defines no tool.
+    let ungranted = report(spec("ungranted"), &Options::default()).await;
+    assert!(failed(&ungranted)[0].1.contains("defines 0 tools"), "{}", ungranted.to_text());
     let bytes = PluginSpec { source: Source::Bytes(b"#!/bin/sh"[..].into()), ..spec("echo") };
     assert_eq!(failed(&report(bytes, &Options::default()).await)[0].0, "load");
     // The settings are the owner's mistake, not the plugin's.

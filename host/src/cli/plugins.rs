@@ -49,7 +49,7 @@ pub(super) fn is_configured(name: &str, loaded: &Loaded) -> bool {
     loaded.config.plugins.iter().any(|plugin| plugin.name.as_str() == name)
 }
 
-/// A plugin of the config as a gateway loads it: its grants, secrets, settings and limits.
+/// A plugin of the config as a gateway loads it, but for its secrets, which are still to be found.
 pub(super) async fn configured(name: &str, loaded: &Loaded) -> Result<PluginSpec, CliError> {
     let plugin = loaded.config.plugins.iter().find(|plugin| plugin.name.as_str() == name).ok_or_else(|| {
         let known: Vec<&str> = loaded.config.plugins.iter().map(|plugin| plugin.name.as_str()).collect();

@@ -13,6 +13,8 @@ use crate::runtime::schema::{MAX_ARGUMENTS, Schema};
 const TRIES: usize = 8;
 /// The deepest nesting that is made.
 const MAX_DEPTH: u32 = 16;
+/// The most items that a list may have to have.
+const MAX_ITEMS: usize = 1_000;
 /// Items that are added to what a list must have, at most.
 const MORE_ITEMS: usize = 3;
 
@@ -176,6 +178,9 @@ impl Maker<'_> {
 
     fn array(&mut self, schema: &Map<String, Value>, depth: u32) -> Value {
         let least = size(schema, "minItems").unwrap_or(0);
+        if least > MAX_ITEMS {
+            return Value::Array(Vec::new());
+        }
         let most = size(schema, "maxItems").unwrap_or(usize::MAX);
         let length = match self.fill {
             Fill::Least => least,
@@ -186,7 +191,7 @@ impl Maker<'_> {
         let rest = schema.get("items").cloned().unwrap_or(Value::Bool(true));
         let unique = schema.get("uniqueItems") == Some(&Value::Bool(true));
         let mut list: Vec<Value> = Vec::new();
-        for index in 0..length.min(1_000) {
+        for index in 0..length {
             let item = self.value(first.get(index).unwrap_or(&rest), depth + 1);
             if !unique || !list.contains(&item) {
                 list.push(item);

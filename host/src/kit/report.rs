@@ -153,11 +153,6 @@ impl Trial {
         }
     }
 
-    /// Whether nothing was wrong so far.
-    pub(super) fn is_clean(&self) -> bool {
-        self.problems.is_empty()
-    }
-
     /// The end: passed with this remark, unless something was wrong.
     pub(super) fn end(mut self, remark: impl Into<String>) -> Case {
         if self.unnamed > 0 {
@@ -168,8 +163,11 @@ impl Trial {
         Case { id: self.id, sentence: self.sentence, outcome, time: self.started.elapsed() }
     }
 
-    /// The end of what could not be tried.
+    /// The end of what could not be tried, or not all of it: what was wrong until then counts.
     pub(super) fn skip(self, reason: impl Into<String>) -> Case {
+        if !self.problems.is_empty() {
+            return self.end("");
+        }
         let outcome = Outcome::Skip(reason.into());
         Case { id: self.id, sentence: self.sentence, outcome, time: self.started.elapsed() }
     }
@@ -211,6 +209,13 @@ mod tests {
         );
         assert!(text.contains("\nx does not conform: 1 passed, 1 failed, 1 skipped in "), "{text}");
         assert_eq!(text.matches("it said").count(), 1);
+    }
+
+    #[test]
+    fn what_was_wrong_is_not_skipped() {
+        let mut trial = Trial::begin("a", "does it");
+        trial.problem("wrong");
+        assert_eq!(trial.skip("no time").outcome, Outcome::Fail(vec!["wrong".into()]));
     }
 
     #[test]

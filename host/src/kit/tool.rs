@@ -150,18 +150,14 @@ impl Bench<'_> {
                 Err(_) => {}
             }
         }
-        let schema = self.tool.info().output_schema.is_some();
-        let case = trial.end(match (schema, json) {
+        if results == 0 {
+            return trial.skip("no generated arguments gave a result");
+        }
+        trial.end(match (self.tool.info().output_schema.is_some(), json) {
             (true, 0) => format!("{results} results, none of them JSON: the output schema was not tried"),
             (true, json) => format!("{results} results, {json} held against the output schema"),
             (false, _) => format!("{results} results"),
-        });
-        match case.outcome {
-            super::Outcome::Pass(_) if results == 0 => {
-                Trial::begin(case.id, case.sentence).skip("no generated arguments gave a result")
-            }
-            _ => case,
-        }
+        })
     }
 
     async fn determinism(&mut self) -> Case {

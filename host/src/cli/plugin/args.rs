@@ -55,7 +55,7 @@ pub(in crate::cli) struct DiffArgs {
 #[command(after_help = "\
 Runs the conformance kit on a component, whatever language it was written in. No gateway is
 needed. What it imports and was not granted refuses every use, and the report says which
-grants it lacks.
+grants it lacks. What it is granted with --as or --grant, its calls do reach.
 
 Exit codes:
   0  it conforms

@@ -12,8 +12,8 @@ use super::args::BenchArgs;
 use super::call;
 use super::subject;
 use crate::config::Loaded;
+use crate::kit;
 use crate::kit::bench::{self, Figures};
-use crate::kit::{self};
 use crate::runtime::{Linkage, PluginSpec, Tool};
 use crate::store::SessionKey;
 
