@@ -16,9 +16,12 @@ pub(super) struct Malformed {
     pub(super) arguments: String,
 }
 
-/// Levels of nesting of a deep document, and letters of a long one.
-const DEEP: usize = 10_000;
-const LONG: usize = 256 << 10;
+/// Levels of nesting of a deep document: more than the 128 that the host lets through to a tool, and
+/// no more than what the parsers of all languages take. CPython's overflows the stack at thousands,
+/// of which an author can do nothing.
+const DEEP: usize = 200;
+/// Letters of a long text: more than the 64 KiB that the host lets through to a tool.
+const LONG: usize = 65 << 10;
 
 /// Texts that are no JSON objects, or none that a parser has an easy time with.
 pub(super) fn documents() -> Vec<(&'static str, String)> {
