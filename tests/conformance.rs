@@ -17,6 +17,8 @@ mod dirs;
 mod egress;
 #[path = "conformance/hostile.rs"]
 mod hostile;
+#[path = "conformance/kit.rs"]
+mod kit;
 #[path = "conformance/limits.rs"]
 mod limits;
 #[path = "conformance/load.rs"]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// The test plugins, built from `guests/`.
 const GUESTS: &[&str] =
-    &["fetcher", "hostile", "keeper", "misdeclared", "stubborn", "successor", "undescribed", "ungranted"];
+    &["fetcher", "hostile", "keeper", "misdeclared", "stubborn", "successor", "undescribed", "ungranted", "unruly"];
 
 fn main() -> ExitCode {
     let built =

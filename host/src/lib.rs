@@ -1,8 +1,8 @@
 //! exoclaw: a language-model agent behind every messaging platform, with tools and channels as
 //! sandboxed WebAssembly components.
 //!
-//! A module imports only what stands below it: `cli`, `gateway`, `agent`, `metering`, `provider`,
-//! `runtime`, `bus`, `store`, `net`, `config`, `secrets`, and `home` and `text` beneath them all.
+//! A module imports only what stands below it: `cli`, `kit`, `gateway`, `agent`, `metering`,
+//! `provider`, `runtime`, `bus`, `store`, `net`, `config`, `secrets`, and `home` and `text` beneath them all.
 
 pub mod agent;
 pub mod bus;
@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod gateway;
 pub mod home;
+pub mod kit;
 pub mod metering;
 pub mod net;
 pub mod provider;

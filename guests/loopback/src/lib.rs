@@ -126,6 +126,10 @@ impl Guest for Loopback {
             None => Ok(Fetch::Lookup(request(&context, "GET", &format!("/files/{name}"))?)),
             Some(Response { status: 200, body, .. }) => {
                 let place = String::from_utf8(body).map_err(|error| Error::InvalidInput(error.to_string()))?;
+                // What does not begin a path would go on with the host's name.
+                if !place.starts_with('/') {
+                    return Err(Error::InvalidInput(format!("{place} is no path")));
+                }
                 Ok(Fetch::Download(request(&context, "GET", &place)?))
             }
             Some(Response { status, .. }) => {

@@ -51,7 +51,7 @@ fn specs(named: &[String], config: &Config) -> Result<Vec<PluginSpec>, CliError>
         return config.plugins.iter().map(of_config).collect();
     }
     let spec = |named: &String| {
-        if plugin::is_file(named) {
+        if plugin::is_component(named) {
             let path = PathBuf::from(named);
             return Ok(PluginSpec::new(plugins::name_of(&path), Source::File(path)));
         }

@@ -65,7 +65,7 @@ enum Command {
     /// Look after the config file
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Look at plugins, and replace them in a running gateway
+    /// Look at plugins, try them, and replace them in a running gateway
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Print a script that completes exoclaw's commands in a shell
@@ -163,12 +163,12 @@ enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Show what a plugin imports, exports and offers
+    /// Say in plain words what a plugin is, what it could do, and which grants it lacks
     #[command(
         after_help = "Examples:\n  exoclaw plugin inspect clock          of a running gateway\n  exoclaw plugin inspect ./clock.wasm   a file, without a gateway"
     )]
     Inspect {
-        /// A plugin of a running gateway, or a .wasm file
+        /// A plugin of a running gateway, a .wasm file, or bundled:NAME
         plugin: String,
         #[command(flatten)]
         reach: Reach,
@@ -205,6 +205,14 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    /// Say what an upgrade changes: what it could newly do and asks for, which tools and schemas differ
+    Diff(plugin::args::DiffArgs),
+    /// Try whether a component keeps to the contract
+    Test(plugin::args::TestArgs),
+    /// Call a tool once, and say what that took
+    Call(plugin::args::CallArgs),
+    /// Measure how long a tool's calls take
+    Bench(plugin::args::BenchArgs),
 }
 
 /// Does what the command line says.
@@ -226,7 +234,10 @@ pub fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Chat(args) => client(explicit, |loaded| chat::run(args, loaded)),
         Command::Status(args) => client(explicit, |loaded| status::run(args, loaded)),
         Command::Config(ConfigCommand::Check { file }) => check::run(file.or(explicit)),
-        Command::Plugin(command) => client(explicit, |loaded| plugin::run(command, loaded)),
+        Command::Plugin(command) => {
+            let threads = tokio::runtime::Builder::new_multi_thread();
+            on(threads, explicit, |loaded| plugin::run(command, loaded))
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "exoclaw", &mut script);
@@ -241,9 +252,21 @@ fn client<F>(explicit: Option<PathBuf>, command: impl FnOnce(Loaded) -> F) -> Re
 where
     F: Future<Output = Result<Exit, CliError>>,
 {
+    on(tokio::runtime::Builder::new_current_thread(), explicit, command)
+}
+
+/// Runs a command that is no gateway.
+fn on<F>(
+    mut threads: tokio::runtime::Builder,
+    explicit: Option<PathBuf>,
+    command: impl FnOnce(Loaded) -> F,
+) -> Result<Exit, CliError>
+where
+    F: Future<Output = Result<Exit, CliError>>,
+{
     let loaded = Config::load(explicit)?;
     logging::init(&loaded.config.telemetry, logging::Role::Client)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = threads.enable_all().build()?;
     let outcome = runtime.block_on(command(loaded));
     // A thread may still wait for a line from the terminal.
     runtime.shutdown_background();

@@ -1,7 +1,13 @@
 //! `exoclaw plugin`.
 
+pub(super) mod args;
+mod bench;
+mod call;
+mod diff;
+mod inspect;
+mod subject;
+mod test;
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -13,6 +19,8 @@ use super::{CliError, Exit, PluginCommand, compile, output, plugins, table};
 use crate::config::Loaded;
 use crate::text;
 
+pub(super) use subject::is_component;
+
 /// Items of one page of a list.
 const PAGE: usize = 500;
 
@@ -21,6 +29,20 @@ const RELOAD: Duration = Duration::from_secs(30 * 60);
 
 pub(super) async fn run(command: PluginCommand, loaded: Loaded) -> Result<Exit, CliError> {
     let (answer, json) = match command {
+        PluginCommand::Diff(args) => return diff::run(args, loaded).await,
+        PluginCommand::Test(args) => return test::run(args, loaded).await,
+        PluginCommand::Call(args) => return call::run(args, loaded).await,
+        PluginCommand::Bench(args) => return bench::run(args, loaded).await,
+        PluginCommand::Inspect { plugin, reach, json } => {
+            let answer = inspected(&plugin, reach.url.as_deref(), &loaded).await?;
+            if !json {
+                let seen = if subject::is_component(&plugin) { inspect::Seen::Here } else { inspect::Seen::Running };
+                let view = serde_json::from_str(answer.get()).map_err(ClientError::Answer)?;
+                output::print(inspect::describe(&view, seen).as_bytes())?;
+                return Ok(Exit::Done);
+            }
+            (answer, json)
+        }
         PluginCommand::List { reach, json } => {
             let mut client = Client::connect(&Target::find(reach.url.as_deref(), &loaded)?).await?;
             let plugins = list(&mut client).await?;
@@ -29,15 +51,6 @@ pub(super) async fn run(command: PluginCommand, loaded: Loaded) -> Result<Exit, 
         }
         PluginCommand::Reload { name, reach, json } => {
             return reload(name, &Target::find(reach.url.as_deref(), &loaded)?, json).await;
-        }
-        PluginCommand::Inspect { plugin, json, .. } if is_file(&plugin) => {
-            (inspect_file(Path::new(&plugin), &loaded).await?, json)
-        }
-        PluginCommand::Inspect { plugin, reach, json } => {
-            let mut client = Client::connect(&Target::find(reach.url.as_deref(), &loaded)?).await?;
-            let answer = client.call("plugin.inspect", &json!({ "name": plugin })).await?;
-            client.close().await;
-            (answer, json)
         }
         PluginCommand::Compile { plugins, json } => return compile::run(&plugins, json, &loaded).await,
     };
@@ -49,15 +62,17 @@ pub(super) async fn run(command: PluginCommand, loaded: Loaded) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-/// Names of plugins have neither dots nor slashes.
-pub(super) fn is_file(plugin: &str) -> bool {
-    plugin.contains(['.', '/', std::path::MAIN_SEPARATOR])
-}
-
-/// What a component file is, without a gateway.
-async fn inspect_file(path: &Path, loaded: &Loaded) -> Result<Box<RawValue>, CliError> {
-    let plugin = plugins::load_file(path, &loaded.config, &loaded.home).await?;
-    to_raw_value(&plugin.info()).map_err(CliError::failed)
+/// What is known of a component here, or of a plugin of a running gateway.
+async fn inspected(plugin: &str, url: Option<&str>, loaded: &Loaded) -> Result<Box<RawValue>, CliError> {
+    if subject::is_component(plugin) {
+        let (source, name) = subject::source(plugin)?;
+        let plugin = plugins::look_at(source, name, loaded).await?;
+        return to_raw_value(&plugin.info()).map_err(CliError::failed);
+    }
+    let mut client = Client::connect(&Target::find(url, loaded)?).await?;
+    let answer = client.call("plugin.inspect", &json!({ "name": plugin })).await?;
+    client.close().await;
+    Ok(answer)
 }
 
 /// Has a gateway load plugins anew, and says what became of each.

@@ -11,9 +11,10 @@ use tracing::{info, warn};
 
 use super::CliError;
 use super::reload::{LastReload, Reloads};
-use crate::config::{Config, PluginConfig, PluginName};
+use crate::config::{Config, Loaded, PluginConfig, PluginName};
 use crate::gateway::{PluginDirectory, ReloadError, ReloadReport};
 use crate::home::Home;
+use crate::net::Client;
 use crate::runtime::{
     CodeCache, Linkage, Plugin, PluginInfo, PluginSpec, Readings, Registry, Runtime, Services, Source, Toolbox,
 };
@@ -60,15 +61,38 @@ pub(super) async fn code_cache(home: &Home) -> Option<CodeCache> {
     }
 }
 
-/// Loads one component file to look at it, with the limits that the config gives to plugins.
-pub(super) async fn load_file(path: &Path, config: &Config, home: &Home) -> Result<Arc<Plugin>, CliError> {
-    let spec = PluginSpec {
-        limits: config.limits.plugin,
-        linkage: Linkage::Refusing,
-        ..PluginSpec::new(name_of(path), Source::File(path.to_owned()))
-    };
-    let runtime = runtime(config, Services::detached())?.with_code_cache(code_cache(home).await);
+/// Loads one component to look at it, with the limits that the config gives to plugins.
+pub(super) async fn look_at(source: Source, name: PluginName, loaded: &Loaded) -> Result<Arc<Plugin>, CliError> {
+    let limits = loaded.config.limits.plugin;
+    let spec = PluginSpec { limits, linkage: Linkage::Refusing, ..PluginSpec::new(name, source) };
+    let runtime = runtime(&loaded.config, Services::detached())?.with_code_cache(code_cache(&loaded.home).await);
     runtime.load(spec).await.map_err(CliError::failed)
+}
+
+/// Where components are tried, apart from any gateway: with a store in memory, a way out where
+/// there is need of one, and room for so many calls at once.
+pub(super) async fn workshop(loaded: &Loaded, way_out: bool, at_once: usize) -> Result<Runtime, CliError> {
+    let mut config = loaded.config.clone();
+    config.limits.turns = config.limits.turns.max(at_once);
+    let mut services = Services::detached();
+    if way_out {
+        services.client = Some(Client::new(&config.net).map_err(CliError::failed)?);
+    }
+    Ok(runtime(&config, services)?.with_code_cache(code_cache(&loaded.home).await))
+}
+
+/// Whether the config has a plugin of this name.
+pub(super) fn is_configured(name: &str, loaded: &Loaded) -> bool {
+    loaded.config.plugins.iter().any(|plugin| plugin.name.as_str() == name)
+}
+
+/// A plugin of the config as a gateway loads it, but for its secrets, which are still to be found.
+pub(super) async fn configured(name: &str, loaded: &Loaded) -> Result<PluginSpec, CliError> {
+    let plugin = loaded.config.plugins.iter().find(|plugin| plugin.name.as_str() == name).ok_or_else(|| {
+        let known: Vec<&str> = loaded.config.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+        CliError::Usage(format!("the config has no plugin `{name}`; it has {}", known.join(", ")))
+    })?;
+    PluginSpec::from_config(plugin).map_err(usage)
 }
 
 pub(super) fn runtime(config: &Config, services: Services) -> Result<Runtime, CliError> {

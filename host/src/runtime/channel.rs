@@ -63,6 +63,14 @@ impl ChannelSide {
     pub(super) fn setup(&self) -> &channel::Setup {
         &self.setup
     }
+
+    pub(super) fn platform(&self) -> &str {
+        &self.platform
+    }
+
+    pub(super) fn pre(&self) -> &ChannelPluginPre<State> {
+        &self.pre
+    }
 }
 
 /// What a channel is told with every call, besides its settings.
@@ -83,8 +91,8 @@ pub struct ChannelCall<'a> {
 /// A channel that was loaded. Cheap to clone; keeps the plugin loaded.
 #[derive(Clone)]
 pub struct ChannelPlugin {
-    plugin: Arc<Plugin>,
-    side: Arc<ChannelSide>,
+    pub(super) plugin: Arc<Plugin>,
+    pub(super) side: Arc<ChannelSide>,
 }
 
 impl ChannelPlugin {
@@ -190,7 +198,7 @@ impl ChannelPlugin {
         self.plugin.invoker.run(invocation, work, answer).await
     }
 
-    fn told<'a>(&self, function: &'static str, call: ChannelCall<'a>) -> (channel::Context, Invocation<'a>) {
+    pub(super) fn told<'a>(&self, function: &'static str, call: ChannelCall<'a>) -> (channel::Context, Invocation<'a>) {
         let context = channel::Context {
             settings: self.plugin.settings.clone(),
             webhook_url: call.webhook_url.map(str::to_owned),

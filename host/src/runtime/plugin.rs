@@ -12,8 +12,9 @@ use crate::store::Timestamp;
 use super::cache::CodeOrigin;
 use super::channel::{ChannelPlugin, ChannelSide};
 use super::counts::PluginCounts;
-use super::imports::{self, Import, Provision};
+use super::imports::{Import, Provision};
 use super::invoke::Invoker;
+use super::looks::{self, ChannelInfo, LackInfo};
 use super::readings::QuarantineInfo;
 use super::tool::{Tool, ToolInfo, ToolSide};
 
@@ -108,6 +109,10 @@ impl Plugin {
             hosts,
             secrets,
             lacks: self.lacks(),
+            channel: match &self.side {
+                Side::Channel(side) => Some(ChannelInfo::of(side.platform(), side.setup())),
+                Side::Tool(_) => None,
+            },
             exports: self.exports.clone(),
             tools,
             settings_schema: settings_schema.text().clone(),
@@ -143,15 +148,11 @@ impl Plugin {
 
 impl Plugin {
     fn lacks(&self) -> Vec<LackInfo> {
-        let hosts = match &self.side {
-            Side::Tool(side) => side.hosts.as_slice(),
-            Side::Channel(_) => &[],
+        let (kind, hosts, secrets) = match &self.side {
+            Side::Tool(side) => (PluginKind::Tool, &side.hosts, &side.secrets),
+            Side::Channel(side) => (PluginKind::Channel, &side.setup().origins, &side.setup().secrets),
         };
-        let lacking = imports::lacking(&self.imports, &self.invoker.reach().grants);
-        lacking
-            .into_iter()
-            .map(|capability| LackInfo { what: capability.what(), line: capability.line(hosts) })
-            .collect()
+        looks::lacks(kind, hosts, secrets, &self.imports, &self.invoker.reach().grants)
     }
 
     /// Whether the same call may find another world: it reaches something that changes.
@@ -188,8 +189,11 @@ pub struct PluginInfo {
     pub hosts: Vec<String>,
     /// Secrets that it says it needs.
     pub secrets: Vec<String>,
-    /// What it would have to be granted before it runs. Empty where it was loaded to run.
+    /// What it imports or asks for and was not granted.
     pub lacks: Vec<LackInfo>,
+    /// What a channel is; absent for tools.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelInfo>,
     /// What it exports.
     pub exports: Vec<String>,
     /// Its tools; empty for a channel.
@@ -218,15 +222,6 @@ pub enum PluginState {
     Ready,
     /// It failed too often in a row, and is left alone for a while.
     Quarantined,
-}
-
-/// A capability that is imported and not granted.
-#[derive(Debug, Clone, Serialize)]
-pub struct LackInfo {
-    /// In a few words.
-    pub what: &'static str,
-    /// The line under `[plugins.grants]` that grants it.
-    pub line: String,
 }
 
 /// An import.

@@ -349,7 +349,11 @@ impl Tool {
         self.definition.input.check_text(arguments).map_err(CallError::InvalidArguments)
     }
 
-    fn checked_answer(&self, contents: Vec<tool::Content>, files: Files) -> Result<Vec<ToolContent>, CallError> {
+    pub(super) fn checked_answer(
+        &self,
+        contents: Vec<tool::Content>,
+        files: Files,
+    ) -> Result<Vec<ToolContent>, CallError> {
         self.plugin.invoker.check_size(contents.iter().map(size).sum())?;
         let named = contents.iter().filter(|content| matches!(content, tool::Content::File(_))).count();
         if named > MAX_FILES {
@@ -393,7 +397,7 @@ impl std::fmt::Debug for Tool {
 }
 
 /// What became of each file that an answer names, in order.
-type Files = Vec<Result<ToolContent, CallError>>;
+pub(super) type Files = Vec<Result<ToolContent, CallError>>;
 
 /// Looks for the files that an answer names, as many as are allowed.
 async fn named_files(reach: &Reach, session: &SessionKey, said: &Result<Vec<tool::Content>, types::Error>) -> Files {
