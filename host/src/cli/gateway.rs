@@ -39,7 +39,7 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     let providers = providers(&config, &client, &home)?;
     let store = store(&config);
     let services = Services { store: Arc::clone(&store), client: Some(client.clone()) };
-    let tools = plugins::load(&config, services).await?;
+    let tools = plugins::load(&config, services, &home).await?;
     let dispatcher = Dispatcher::new(Parts {
         config: &config,
         store,

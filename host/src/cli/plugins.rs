@@ -9,14 +9,17 @@ use tracing::info;
 use super::CliError;
 use crate::config::{Config, PluginName};
 use crate::gateway::PluginDirectory;
-use crate::runtime::{Linkage, Plugin, PluginSpec, Runtime, Services, Source, Toolbox};
+use crate::home::Home;
+use crate::runtime::{Linkage, Plugin, PluginSpec, Runtime, Secrets, Services, Source, Toolbox};
+use crate::secrets;
 
 /// Loads every plugin of the config. One that cannot be loaded keeps the gateway from starting.
-pub(super) async fn load(config: &Config, services: Services) -> Result<Toolbox, CliError> {
+pub(super) async fn load(config: &Config, services: Services, home: &Home) -> Result<Toolbox, CliError> {
     let runtime = runtime(config, services)?;
     let mut plugins = Vec::with_capacity(config.plugins.len());
     for plugin in &config.plugins {
-        let spec = PluginSpec::from_config(plugin).map_err(usage)?;
+        let mut spec = PluginSpec::from_config(plugin).map_err(usage)?;
+        spec.secrets = Secrets(secrets::resolve(&spec.name, &spec.grants.secrets, home).await?);
         let plugin = runtime.load(spec).await.map_err(usage)?;
         let tools: Vec<_> = plugin.tools().iter().map(|tool| tool.name().to_owned()).collect();
         info!(plugin = %plugin.name(), kind = ?plugin.kind(), tools = tools.join(" "), "loaded");
