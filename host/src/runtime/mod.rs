@@ -16,6 +16,7 @@ pub mod bindings;
 mod capability;
 mod channel;
 mod egress;
+pub mod egress_secrets;
 mod engine;
 mod error;
 mod grants;
