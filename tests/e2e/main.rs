@@ -20,6 +20,7 @@ mod privacy;
 mod requests;
 mod resume;
 mod sandbox;
+mod secrets;
 mod sessions;
 mod slow_client;
 mod splits;

@@ -8,8 +8,6 @@ pub(super) type Span = Range<u64>;
 /// What is undone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Escapes {
-    /// Nothing: the text as it stands.
-    None,
     /// `%2F` (RFC 3986, section 2.1).
     Percent,
     /// The same, and `+` for a space (URL standard, "application/x-www-form-urlencoded").
@@ -39,15 +37,34 @@ impl Decoder {
         Self { escapes, pending: [0; MAX_ESCAPE], len: 0 }
     }
 
+    pub(super) fn escapes(&self) -> Escapes {
+        self.escapes
+    }
+
+    /// Whether an escape begins with this byte, or is one.
+    #[inline]
+    pub(super) fn begins(&self, byte: u8) -> bool {
+        match self.escapes {
+            Escapes::Percent => byte == b'%',
+            Escapes::Form => byte == b'%' || byte == b'+',
+            Escapes::Json => byte == b'\\',
+        }
+    }
+
+    /// Whether no escape has begun.
+    #[inline]
+    pub(super) fn is_between(&self) -> bool {
+        self.len == 0
+    }
+
     /// Takes the stream's byte at `at`, and gives each byte that it makes certain, with the bytes
     /// of the stream that stand for it.
     #[inline]
     pub(super) fn push(&mut self, at: u64, byte: u8, emit: &mut impl FnMut(u8, Span)) {
         match (self.len, self.escapes) {
-            (0, Escapes::Percent | Escapes::Form) if byte == b'%' => self.keep(byte),
-            (0, Escapes::Form) if byte == b'+' => emit(b' ', at..at + 1),
-            (0, Escapes::Json) if byte == b'\\' => self.keep(byte),
-            (0, _) => emit(byte, at..at + 1),
+            (0, _) if !self.begins(byte) => emit(byte, at..at + 1),
+            (0, _) if byte == b'+' => emit(b' ', at..at + 1),
+            (0, _) => self.keep(byte),
             (_, Escapes::Json) => self.push_json(at, byte, emit),
             (_, _) => self.push_percent(at, byte, emit),
         }
@@ -191,7 +208,6 @@ mod tests {
 
     #[test]
     fn escapes_are_undone_and_everything_else_is_left() {
-        assert_eq!(decode(Escapes::None, r"a%41\u0041+"), r"a%41\u0041+");
         assert_eq!(decode(Escapes::Percent, "a%41%c3%A9+%%41%4%4z%"), "aAé+%A%4%4z%");
         assert_eq!(decode(Escapes::Form, "a+%2B%20"), "a + ");
         assert_eq!(decode(Escapes::Json, r#"\"\\\/\b\f\n\r\t\u0041\u00e9\u20AC"#), "\"\\/\u{8}\u{c}\n\r\tAé€");

@@ -54,7 +54,7 @@ pub struct Redactor(Arc<Needles>);
 
 struct Needles {
     all: Vec<Needle>,
-    /// Ways to read a response.
+    /// Ways to read a response, but for as it stands.
     readings: Vec<Escapes>,
     /// The most bytes of a stream from the beginning of a secret until it is known to be there.
     window: usize,
@@ -74,7 +74,7 @@ impl Redactor {
         let secrets: Vec<_> = secrets.into_iter().filter(|secret| !secret.expose().is_empty()).collect();
         let all: Vec<_> = secrets.iter().filter_map(|secret| Needle::new(secret)).collect();
         let longest = all.iter().map(|needle| view::base64_len(needle.len())).max().unwrap_or(0);
-        let mut readings = vec![Escapes::None, Escapes::Percent, Escapes::Json];
+        let mut readings = vec![Escapes::Percent, Escapes::Json];
         // Only then do the two readings of `+` differ.
         if secrets.iter().any(|secret| secret.expose().contains(' ')) {
             readings.push(Escapes::Form);
@@ -147,7 +147,7 @@ impl std::fmt::Debug for Redactor {
 /// after the end of a line.
 pub struct Stream {
     redactor: Redactor,
-    views: Vec<View>,
+    view: View,
     /// What was read and not yet given, with secrets already hidden.
     held: BytesMut,
     /// The number of the first byte of `held`.
@@ -157,11 +157,8 @@ pub struct Stream {
 impl Stream {
     fn new(redactor: &Redactor) -> Self {
         let needles = &redactor.0;
-        let views = match needles.all.is_empty() {
-            true => Vec::new(),
-            false => needles.readings.iter().map(|escapes| View::new(*escapes, &needles.all)).collect(),
-        };
-        Self { redactor: redactor.clone(), views, held: BytesMut::new(), base: 0 }
+        let view = View::new(&needles.readings, &needles.all);
+        Self { redactor: redactor.clone(), view, held: BytesMut::new(), base: 0 }
     }
 
     /// Takes the next bytes, and gives those that no secret can begin in any more.
@@ -195,17 +192,14 @@ impl Stream {
             self.held.reserve(bytes.len().max(ROOM));
         }
         self.held.extend_from_slice(bytes);
-        let needles = &self.redactor.0.all;
-        for view in &mut self.views {
-            view.read(needles, at, bytes, ends, &mut |span| hide(&mut self.held, self.base, &span));
-        }
+        let Self { redactor, view, held, base } = self;
+        view.read(&redactor.0.all, at, bytes, ends, &mut |span| hide(held, *base, &span));
     }
 
     fn end(&mut self) {
         let at = self.base + self.held.len() as u64;
-        for view in &mut self.views {
-            view.end(&self.redactor.0.all, at, &mut |span| hide(&mut self.held, self.base, &span));
-        }
+        let Self { redactor, view, held, base } = self;
+        view.end(&redactor.0.all, at, &mut |span| hide(held, *base, &span));
     }
 
     fn give(&mut self, count: usize) -> Bytes {

@@ -27,13 +27,25 @@ pub(super) const fn base64_len(bytes: usize) -> usize {
     (8 * bytes).div_ceil(6) + 1
 }
 
-/// A stream with one kind of escapes undone, and what was found in it so far.
+/// A stream as all its readers take it, and what was found in it so far.
 pub(super) struct View {
-    decoder: Decoder,
-    reader: Reader,
+    plain: Reader,
+    escaped: Vec<Escaped>,
+    /// The length of the longest form of a secret: what is farther back is forgotten.
+    longest: usize,
 }
 
-/// What is known after some bytes of the decoded stream.
+/// The stream with one kind of escapes undone.
+struct Escaped {
+    decoder: Decoder,
+    reader: Reader,
+    /// How many bytes have to pass without an escape until this reader would know nothing but
+    /// what the plain one knows. Then it rests.
+    apart: usize,
+}
+
+/// What is known after some bytes of what a stream means.
+#[derive(Clone)]
 struct Reader {
     /// Bytes so far.
     count: usize,
@@ -55,15 +67,16 @@ struct Progress {
 }
 
 impl View {
-    pub(super) fn new(escapes: Escapes, needles: &[Needle]) -> Self {
+    pub(super) fn new(readings: &[Escapes], needles: &[Needle]) -> Self {
         let longest = needles.iter().map(|needle| base64_len(needle.len())).max().unwrap_or(1);
-        let reader = Reader {
+        let plain = Reader {
             count: 0,
             starts: vec![0; longest.next_power_of_two()].into(),
             last: NONE,
             progress: vec![Progress::default(); needles.len()].into(),
         };
-        Self { decoder: Decoder::new(escapes), reader }
+        let escaped = |escapes: &Escapes| Escaped { decoder: Decoder::new(*escapes), reader: plain.clone(), apart: 0 };
+        Self { escaped: readings.iter().map(escaped).collect(), plain, longest }
     }
 
     /// Reads bytes of the stream, of which the first has the number `at`, and tells where secrets
@@ -76,24 +89,65 @@ impl View {
         ends: impl Fn(u8) -> bool,
         found: &mut impl FnMut(Span),
     ) {
-        for (at, byte) in (at..).zip(bytes) {
-            if ends(*byte) {
+        for (at, &byte) in (at..).zip(bytes) {
+            if ends(byte) {
                 self.end(needles, at, found);
-            } else {
-                self.decoder.push(at, *byte, &mut |byte, span| self.reader.take(needles, byte, span, found));
+                continue;
             }
+            for escaped in &mut self.escaped {
+                if escaped.rests() {
+                    if !escaped.decoder.begins(byte) {
+                        continue;
+                    }
+                    escaped.reader.copy(&self.plain);
+                }
+                escaped.read(needles, at, byte, self.longest, found);
+            }
+            self.plain.take(needles, byte, at..at + 1, found);
         }
     }
 
     /// What comes at `at` has nothing to do with what came before.
     pub(super) fn end(&mut self, needles: &[Needle], at: u64, found: &mut impl FnMut(Span)) {
-        self.decoder.flush(at, &mut |byte, span| self.reader.take(needles, byte, span, found));
-        self.reader.last = NONE;
-        self.reader.progress.fill(Progress::default());
+        for escaped in self.escaped.iter_mut().filter(|escaped| !escaped.rests()) {
+            escaped.decoder.flush(at, &mut |byte, span| escaped.reader.take(needles, byte, span, found));
+            escaped.apart = 0;
+        }
+        self.plain.forget();
+    }
+}
+
+impl Escaped {
+    fn rests(&self) -> bool {
+        self.apart == 0 && self.decoder.is_between()
+    }
+
+    #[inline]
+    fn read(&mut self, needles: &[Needle], at: u64, byte: u8, longest: usize, found: &mut impl FnMut(Span)) {
+        let Self { decoder, reader, apart } = self;
+        let form = decoder.escapes() == Escapes::Form;
+        decoder.push(at, byte, &mut |byte, span| {
+            let escape = span.end - span.start > 1 || form && byte == b' ';
+            *apart = if escape { longest } else { apart.saturating_sub(1) };
+            reader.take(needles, byte, span, found);
+        });
     }
 }
 
 impl Reader {
+    fn forget(&mut self) {
+        self.last = NONE;
+        self.progress.fill(Progress::default());
+    }
+
+    /// Goes on from where another one is.
+    fn copy(&mut self, other: &Self) {
+        self.count = other.count;
+        self.last = other.last;
+        self.starts.copy_from_slice(&other.starts);
+        self.progress.copy_from_slice(&other.progress);
+    }
+
     #[inline]
     fn take(&mut self, needles: &[Needle], byte: u8, span: Span, found: &mut impl FnMut(Span)) {
         let mask = self.starts.len() - 1;
