@@ -111,7 +111,8 @@ async fn head(mut output: impl AsyncRead + Unpin) -> io::Result<Zeroizing<Vec<u8
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

@@ -141,7 +141,8 @@ async fn printed(argv: &[String], deadline: Duration) -> Result<Secret, SourceEr
     Ok(credentials::key(line, || format!("the first line of the program {}", program()))?)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
