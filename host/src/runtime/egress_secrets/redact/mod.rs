@@ -143,7 +143,7 @@ impl std::fmt::Debug for Redactor {
 /// A stream in which secrets are hidden as it passes. What comes out is the same however what goes
 /// in is cut, and of the same length.
 ///
-/// It holds back a few hundred bytes: up to eight times the longest secret's length, and none
+/// It holds back a few hundred bytes, about eight times the longest secret's length, and none
 /// after the end of a line.
 pub struct Stream {
     redactor: Redactor,
