@@ -33,9 +33,13 @@ deny:
 bench:
     cargo bench -p exoclaw
 
-# Fuzz the reader of server-sent events for a minute.
-fuzz-sse:
-    cargo +nightly fuzz run sse -- -max_total_time=60
+# Fuzz one target for a minute; fuzz/README.md lists them.
+fuzz target:
+    mkdir -p fuzz/corpus-found/{{target}} && cargo fuzz run -s none {{target}} fuzz/corpus-found/{{target}} fuzz/corpus/{{target}} -- -max_total_time=60 -timeout=10
+
+# Every fuzz target over its corpus and many mutations of it, without a fuzzer.
+fuzz-replay:
+    EXOCLAW_FUZZ_TIMES=100 cargo test -p exoclaw --test fuzz
 
 # What CI runs.
 ci:

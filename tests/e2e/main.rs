@@ -25,6 +25,7 @@ mod reload;
 mod requests;
 mod resume;
 mod sandbox;
+mod secrets;
 mod sessions;
 mod slow_client;
 mod splits;

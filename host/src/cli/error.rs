@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use super::client::ClientError;
 use crate::config::filter::FilterError;
 use crate::config::{ConfigErrors, LoadError};
-use crate::secrets::SecretError;
+use crate::secrets::{SecretError, Unresolved};
 
 /// How the process ends. The numbers are told by `exoclaw --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,9 @@ pub enum CliError {
     /// A key.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// Secrets of a plugin.
+    #[error(transparent)]
+    Secrets(#[from] Unresolved),
     /// The gateway could not be asked.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -62,7 +65,7 @@ impl CliError {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Filter(_) | Self::Secret(_) | Self::Usage(_) => Exit::Usage,
+            Self::Config(_) | Self::Filter(_) | Self::Secret(_) | Self::Secrets(_) | Self::Usage(_) => Exit::Usage,
             Self::Client(error) => error.exit(),
             Self::Io(_) | Self::Failed(_) => Exit::Failed,
         }

@@ -16,8 +16,10 @@ use crate::gateway::{PluginDirectory, ReloadError, ReloadReport};
 use crate::home::Home;
 use crate::net::Client;
 use crate::runtime::{
-    CodeCache, Linkage, Plugin, PluginInfo, PluginSpec, Readings, Registry, Runtime, Services, Source, Toolbox,
+    CodeCache, Linkage, Plugin, PluginInfo, PluginSpec, Readings, Registry, Runtime, Secrets, Services, Source, Toolbox,
 };
+use crate::secrets;
+use crate::store::{MemoryLimits, MemoryStore, SessionKey, Timestamp};
 
 /// Loads at once. Each holds a component and its code; one at a time compiles.
 const LOADS: usize = 4;
@@ -33,7 +35,7 @@ pub(super) struct Plugins {
 /// Loads every plugin of the config. One that cannot be loaded keeps the gateway from starting.
 pub(super) async fn load(config: &Config, services: Services, home: &Home) -> Result<Plugins, CliError> {
     let runtime = runtime(config, services)?.with_code_cache(code_cache(home).await);
-    let loads = stream::iter(config.plugins.iter().map(|plugin| load_one(&runtime, plugin))).buffered(LOADS);
+    let loads = stream::iter(config.plugins.iter().map(|plugin| load_one(&runtime, plugin, home))).buffered(LOADS);
     let loads = loads.inspect_ok(|plugin| {
         let tools: Vec<_> = plugin.tools().iter().map(|tool| tool.name().to_owned()).collect();
         info!(plugin = %plugin.name(), kind = ?plugin.kind(), code = ?plugin.code(), tools = tools.join(" "), "loaded");
@@ -42,10 +44,16 @@ pub(super) async fn load(config: &Config, services: Services, home: &Home) -> Re
     Ok(Plugins { runtime, tools })
 }
 
-/// Loads a plugin as its table has it.
-pub(super) async fn load_one(runtime: &Runtime, plugin: &PluginConfig) -> Result<Arc<Plugin>, CliError> {
-    let spec = PluginSpec::from_config(plugin).map_err(usage)?;
+/// Loads a plugin as its table has it, with its secrets as they are now.
+pub(super) async fn load_one(runtime: &Runtime, plugin: &PluginConfig, home: &Home) -> Result<Arc<Plugin>, CliError> {
+    let mut spec = PluginSpec::from_config(plugin).map_err(usage)?;
+    spec.secrets = found_secrets(&spec, home).await?;
     runtime.load(spec).await.map_err(usage)
+}
+
+/// The secrets that a plugin was granted.
+pub(super) async fn found_secrets(spec: &PluginSpec, home: &Home) -> Result<Secrets, CliError> {
+    Ok(Secrets(secrets::resolve(&spec.name, &spec.grants.secrets, home).await?))
 }
 
 /// The owner's compiled code. Without a home there is none; where its folder cannot be trusted,
@@ -70,14 +78,19 @@ pub(super) async fn look_at(source: Source, name: PluginName, loaded: &Loaded) -
 }
 
 /// Where components are tried, apart from any gateway: with a store in memory, a way out where
-/// there is need of one, and room for so many calls at once.
-pub(super) async fn workshop(loaded: &Loaded, way_out: bool, at_once: usize) -> Result<Runtime, CliError> {
+/// there is need of one, and room for so many calls at once. It has this session.
+pub(super) async fn workshop(
+    loaded: &Loaded,
+    session: &SessionKey,
+    way_out: bool,
+    at_once: usize,
+) -> Result<Runtime, CliError> {
     let mut config = loaded.config.clone();
     config.limits.turns = config.limits.turns.max(at_once);
-    let mut services = Services::detached();
-    if way_out {
-        services.client = Some(Client::new(&config.net).map_err(CliError::failed)?);
-    }
+    let store = MemoryStore::new(MemoryLimits::default());
+    store.open_session(session, Timestamp::now()).map_err(CliError::failed)?;
+    let client = way_out.then(|| Client::new(&config.net)).transpose().map_err(CliError::failed)?;
+    let services = Services { store: Arc::new(store), client };
     Ok(runtime(&config, services)?.with_code_cache(code_cache(&loaded.home).await))
 }
 

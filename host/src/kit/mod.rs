@@ -23,4 +23,4 @@ pub mod view;
 pub use generate::arguments;
 pub use junit::to_junit;
 pub use report::{Case, Outcome, Report};
-pub use run::{NOW, Options, run};
+pub use run::{NOW, Options, run, session};

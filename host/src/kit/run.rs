@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::runtime::bindings::channel;
 use crate::runtime::{Linkage, LoadError, LoadProblem, Measured, Plugin, PluginKind, PluginSpec, Runtime};
-use crate::store::Timestamp;
+use crate::store::{SessionKey, Timestamp};
 
 use super::bounds::{Ending, advice, ending};
 use super::report::{Case, Report, Trial};
@@ -12,6 +12,12 @@ use super::{channel as channels, malformed, tool};
 
 /// When every call of a run takes place: 2026-03-14T14:09:26Z.
 pub const NOW: Timestamp = Timestamp(1_773_497_366_000);
+
+/// The session that tools are called in.
+#[must_use]
+pub fn session() -> SessionKey {
+    SessionKey::main("kit")
+}
 
 const LOADS: &str = "loads, and says which grants it needs";
 pub(super) const DESCRIBES: &str = "describes itself the same way twice";

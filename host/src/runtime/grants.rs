@@ -9,6 +9,7 @@ use crate::secrets::Secret;
 use crate::store::{DynStore, MemoryLimits, MemoryStore};
 
 use super::egress::Egress;
+use super::egress_secrets::SecretRules;
 
 /// What the gateway lends its plugins, within their grants.
 #[derive(Clone)]
@@ -35,7 +36,8 @@ pub struct Secrets(pub BTreeMap<String, Secret>);
 pub(super) struct Reach {
     pub(super) plugin: PluginName,
     pub(super) grants: GrantsConfig,
-    pub(super) secrets: Secrets,
+    /// Which of its secrets go where.
+    pub(super) secrets: SecretRules,
     pub(super) limits: PluginLimits,
     pub(super) services: Services,
     /// Whether anything that it is linked to must know on whose behalf it is called.

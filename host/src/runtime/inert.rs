@@ -174,14 +174,14 @@ impl insecure_seed::Host for State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::grants::{Reach, Secrets, Services};
+    use crate::runtime::grants::{Reach, Services};
     use crate::store::Timestamp;
 
     fn standing(seed: u64) -> State {
         let reach = Reach {
             plugin: crate::config::PluginName::unnamed(),
             grants: crate::config::GrantsConfig::default(),
-            secrets: Secrets::default(),
+            secrets: Default::default(),
             limits: crate::config::PluginLimits::default(),
             services: Services::detached(),
             asks_who: false,

@@ -15,6 +15,7 @@ use super::capability;
 use super::channel::ChannelSide;
 use super::dirs::Dirs;
 use super::egress::Egress;
+use super::egress_secrets::SecretRules;
 use super::engine::{self, Allocation, Machine};
 use super::error::{LoadError, LoadProblem, RuntimeError};
 use super::grants::{Reach, Secrets, Services};
@@ -201,12 +202,17 @@ impl Runtime {
 
     async fn load_spec(&self, spec: PluginSpec) -> Result<Plugin, LoadProblem> {
         let compiled = self.compile(spec.source, spec.sha256, spec.grants.clone(), spec.linkage).await?;
+        // What is only looked at is not entrusted with anything.
+        let secrets = match spec.linkage {
+            Linkage::Granted => SecretRules::new(&spec.grants, &spec.secrets),
+            Linkage::Refusing => SecretRules::default(),
+        };
         let reach = Reach {
             dirs: Dirs::open(&spec.grants.dirs).await?,
             egress: Egress::new(&spec.grants, &self.services),
             plugin: spec.name,
             grants: spec.grants,
-            secrets: spec.secrets,
+            secrets,
             limits: spec.limits,
             services: self.services.clone(),
             asks_who: compiled.imports.iter().any(|import| import.provision.asks_who()),

@@ -24,6 +24,7 @@ mod counts;
 mod cpu;
 mod dirs;
 mod egress;
+pub mod egress_secrets;
 mod engine;
 mod error;
 mod grants;

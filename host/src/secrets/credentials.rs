@@ -11,7 +11,7 @@ use super::Secret;
 use crate::home::{Home, Lookup};
 
 /// The longest key, in bytes. Longer than any service's, and than a header may be.
-const MAX_KEY: u64 = 8 << 10;
+pub(super) const MAX_KEY: usize = 8 << 10;
 
 /// Why a key that is there cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -96,9 +96,9 @@ fn from_file(folder: &Path, name: &str) -> Result<Option<Secret>, SecretError> {
     owners_alone("the file", &path, &file.metadata().map_err(failed)?, 0o600)?;
     owners_alone("the folder", folder, &fs::metadata(folder).map_err(failed)?, 0o700)?;
     // Room for all of it: a text that grows leaves copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(MAX_KEY as usize + 1));
+    let mut text = Zeroizing::new(String::with_capacity(MAX_KEY + 1));
     let origin = || format!("the file {}", path.display());
-    match file.take(MAX_KEY + 1).read_to_string(&mut text) {
+    match file.take(MAX_KEY as u64 + 1).read_to_string(&mut text) {
         Ok(_) => key(text, origin).map(Some),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(SecretError::Malformed { origin: origin() }),
         Err(error) => Err(failed(error)),
@@ -118,12 +118,12 @@ fn owners_alone(_: &'static str, _: &Path, _: &fs::Metadata, _: u32) -> Result<(
 }
 
 /// A text without the line end that editors add.
-fn key(text: Zeroizing<String>, origin: impl Fn() -> String) -> Result<Secret, SecretError> {
+pub(super) fn key(text: Zeroizing<String>, origin: impl Fn() -> String) -> Result<Secret, SecretError> {
     let trimmed = text.trim_end_matches(['\n', '\r']);
     if trimmed.trim().is_empty() {
         return Err(SecretError::Empty { origin: origin() });
     }
-    if trimmed.len() as u64 > MAX_KEY || trimmed.chars().any(char::is_control) {
+    if trimmed.len() > MAX_KEY || trimmed.chars().any(char::is_control) {
         return Err(SecretError::Malformed { origin: origin() });
     }
     Ok(Secret::new(trimmed.to_owned()))

@@ -1,7 +1,9 @@
 //! Keys, in the one type that neither prints nor serialises, and where they come from: the
-//! environment, then a file of its owner's alone.
+//! environment, then a file of its owner's alone; for plugins also a program.
 
+mod command;
 mod credentials;
+mod source;
 
 use std::fmt;
 
@@ -9,7 +11,13 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+pub use command::CommandError;
 pub use credentials::{SecretError, load};
+pub use source::{Remedy, SourceError, Unresolved, resolve};
+
+/// The shortest secret of a plugin, in bytes. A shorter one could be guessed by a plugin that has
+/// its guesses echoed and sees which are hidden, and would be hidden where it stands by chance.
+pub const MIN_PLUGIN_SECRET: usize = 8;
 
 /// A secret text. Wiped from memory when dropped; shows itself to nobody who does not ask.
 #[derive(Clone)]

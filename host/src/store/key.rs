@@ -59,6 +59,11 @@ impl SessionKey {
         Ok(Self(key.into()))
     }
 
+    /// The session of an agent with this machine's own user, whom no channel stands between.
+    pub(crate) fn main(agent: &'static str) -> Self {
+        Self(format!("{}:local:local:main", utf8_percent_encode(agent, PART)).into())
+    }
+
     /// The encoded form.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -24,13 +24,13 @@ pub(super) async fn run(args: BenchArgs, loaded: Loaded) -> Result<Exit, CliErro
     let at_once = usize::from(args.concurrency);
     let mut spec: PluginSpec = args.subject.spec(&loaded, Linkage::Granted).await?;
     spec.limits.concurrency = spec.limits.concurrency.max(at_once);
-    let runtime = args.subject.runtime(&spec, &loaded, at_once).await?;
+    let session = SessionKey::new("bench", "cli", "local", "main").map_err(CliError::failed)?;
+    let runtime = args.subject.runtime(&spec, &loaded, &session, at_once).await?;
     let started = Instant::now();
     let plugin = runtime.load(spec).await.map_err(subject::refused)?;
     let load_ms = started.elapsed().as_secs_f64() * 1e3;
     let tool = call::find(&plugin.tools(), args.tool.as_deref())?;
     let arguments: Arc<RawValue> = arguments(&tool, args.arguments.as_deref())?.into();
-    let session = SessionKey::new("bench", "cli", "local", "main").map_err(CliError::failed)?;
     let calls = usize::try_from(args.calls).unwrap_or(usize::MAX);
     let sequential = bench::run(&tool, &arguments, &session, calls, 1).await;
     let concurrent = bench::run(&tool, &arguments, &session, calls, at_once).await;

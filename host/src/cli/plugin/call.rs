@@ -21,7 +21,7 @@ pub(super) async fn run(args: CallArgs, loaded: Loaded) -> Result<Exit, CliError
     let arguments = RawValue::from_string(subject::text(&args.arguments)?.trim().to_owned())
         .map_err(|error| CliError::Usage(format!("the arguments are not JSON: {error}")))?;
     let spec = args.subject.spec(&loaded, Linkage::Granted).await?;
-    let runtime = args.subject.runtime(&spec, &loaded, 1).await?;
+    let runtime = args.subject.runtime(&spec, &loaded, &session, 1).await?;
     let plugin = runtime.load(spec).await.map_err(subject::refused)?;
     let tool = find(&plugin.tools(), Some(&args.tool))?;
     let agent = session.agent();

@@ -8,6 +8,7 @@ use super::super::{CliError, Exit, output, plugins};
 use super::args::DiffArgs;
 use super::subject;
 use crate::config::Loaded;
+use crate::kit;
 use crate::kit::diff::Diff;
 use crate::kit::view::PluginView;
 use crate::runtime::{Linkage, PluginInfo, PluginSpec};
@@ -38,7 +39,11 @@ async fn view(text: &str, url: Option<&str>, loaded: &Loaded) -> Result<PluginVi
         }
         Err(_) => {
             let spec = PluginSpec { linkage: Linkage::Refusing, ..plugins::configured(text, loaded).await? };
-            let plugin = plugins::workshop(loaded, false, 1).await?.load(spec).await.map_err(subject::refused)?;
+            let plugin = plugins::workshop(loaded, &kit::session(), false, 1)
+                .await?
+                .load(spec)
+                .await
+                .map_err(subject::refused)?;
             return of(&plugin.info());
         }
     };

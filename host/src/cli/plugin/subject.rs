@@ -9,6 +9,7 @@ use super::super::{CliError, plugins};
 use super::args::Subject;
 use crate::config::{Config, GrantsConfig, Loaded, PluginName};
 use crate::runtime::{Linkage, LoadError, LoadProblem, PluginSpec, Runtime, Source};
+use crate::store::SessionKey;
 
 /// The longest text that is read from a file or from standard input, in bytes.
 const MAX_TEXT: u64 = 16 << 20;
@@ -51,6 +52,7 @@ impl Subject {
         }
         // How often and how many at once is what a gateway is protected from, and this is none.
         spec.limits.rate = u32::MAX;
+        spec.secrets = plugins::found_secrets(&spec, &loaded.home).await?;
         Ok(spec)
     }
 
@@ -72,9 +74,10 @@ impl Subject {
         &self,
         spec: &PluginSpec,
         loaded: &Loaded,
+        session: &SessionKey,
         at_once: usize,
     ) -> Result<Runtime, CliError> {
-        plugins::workshop(loaded, !spec.grants.http.is_empty(), at_once).await
+        plugins::workshop(loaded, session, !spec.grants.http.is_empty(), at_once).await
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) async fn run(args: TestArgs, loaded: Loaded) -> Result<Exit, CliError
             events::read(&json).map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))?
         }
     };
-    let runtime = args.subject.runtime(&spec, &loaded, 1).await?;
+    let runtime = args.subject.runtime(&spec, &loaded, &kit::session(), 1).await?;
     let options = Options { seed: args.seed, events };
     let report = kit::run(&runtime, spec, &options).await.map_err(subject::refused)?;
     if let Some(path) = &args.junit {

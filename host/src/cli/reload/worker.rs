@@ -151,7 +151,7 @@ impl Worker {
     }
 
     async fn load(&self, table: &PluginConfig) -> Result<Arc<Plugin>, String> {
-        match timeout(LOAD, plugins::load_one(&self.runtime, table)).await {
+        match timeout(LOAD, plugins::load_one(&self.runtime, table, &self.loaded.home)).await {
             Ok(loaded) => loaded.map_err(|error| error.to_string()),
             Err(_) => Err(format!("it did not load within {LOAD:?}")),
         }

@@ -166,7 +166,7 @@ async fn send(
     }
     // Before the host puts anything in: the guest's share, and no hint at what was put in.
     traffic.add(request_line(&parts) + headers::size(&parts.headers) + 2);
-    boundary::outgoing(&mut parts, &origin, &reach)?;
+    let redactor = boundary::outgoing(&mut parts, &origin, &reach)?;
     let request = Request::from_parts(parts, body.boxed_unsync());
 
     let response = match client.send(&origin, request, deadlines).await {
@@ -182,7 +182,7 @@ async fn send(
         return Err(exchange.response_too_large());
     }
     let body = Incoming::new(body, exchange, permit).boxed_unsync();
-    let response = boundary::incoming(head, body, &origin, &reach)?;
+    let response = boundary::incoming(head, body, redactor.as_ref())?;
     Ok((response, Box::new(std::future::ready(Ok(())))))
 }
 
@@ -195,7 +195,7 @@ fn request_line(parts: &hyper::http::request::Parts) -> usize {
 mod tests {
     use std::pin::Pin;
 
-    use super::super::super::grants::{Secrets, Services};
+    use super::super::super::grants::Services;
     use super::super::Egress;
     use super::*;
     use crate::config::{GrantsConfig, HttpGrant, NetConfig, PluginLimits, PluginName};
@@ -211,7 +211,7 @@ mod tests {
             asks_who: true,
             plugin: PluginName::unnamed(),
             grants,
-            secrets: Secrets::default(),
+            secrets: Default::default(),
             limits: PluginLimits::default(),
             services,
         })
