@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # Builds wordcount, into target/guests-lang/wordcount-LANG.wasm: guests/build.sh [rust|javascript|python|c]...
+# `templates` builds what `exoclaw plugin new` writes, into template-LANG-KIND.wasm there.
 #
 # Installs what it needs first (setup.sh). What has not changed is not built again: JavaScript and
 # Python start their interpreters at build time, which takes half a minute each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+root=$PWD
 tools=${EXOCLAW_TOOLS:-$HOME/.cache/exoclaw-tools}
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 out=$target/guests-lang
 mkdir -p "$out"
-[ $# -gt 0 ] || set -- rust javascript python c
+[ $# -gt 0 ] || set -- rust javascript python c templates
 
 # In a folder of its own, with the flags and the target directory of guests/builder, so that what
 # one has compiled serves the other.
@@ -57,27 +59,68 @@ c() {
     "$tools/c/bin/wasm-tools" component new "$bindings/wordcount.core.wasm" --output "$1"
 }
 
+# Every project, built as its README says, with the tools that are installed already.
+templates() {
+    local work kind lang
+    guests/setup.sh javascript python
+    cargo build --quiet --locked --package exoclaw --bin exoclaw
+    # Outside of the repository its rust-toolchain.toml does not hold.
+    if command -v rustup >/dev/null; then
+        export RUSTUP_TOOLCHAIN=${RUSTUP_TOOLCHAIN:-$(rustup show active-toolchain | cut -d' ' -f1)}
+    fi
+    work=$(mktemp -d)
+    for kind in tool channel; do
+        for lang in rust js python; do
+            mkdir -p "$work/$lang"
+            (cd "$work/$lang" && "$target/debug/exoclaw" plugin new "my-$kind" --kind "$kind" --lang "$lang" >/dev/null)
+        done
+        (
+            cd "$work/rust/my-$kind"
+            cp "$root/guests/Cargo.lock" .
+            env -u RUSTFLAGS cargo build --quiet --release --target-dir "$target/guests"
+            cp "$target/guests/wasm32-wasip2/release/plugin.wasm" "$out/template-rust-$kind.wasm"
+        )
+        (
+            cd "$work/js/my-$kind"
+            ln -s "$tools/javascript/node_modules" node_modules
+            npm run --silent build
+            cp plugin.wasm "$out/template-js-$kind.wasm"
+        )
+        (
+            cd "$work/python/my-$kind"
+            "$tools/python/bin/componentize-py" --quiet --wit-path wit --world "$kind-plugin" \
+                componentize --python-path src plugin --output "$out/template-python-$kind.wasm"
+        )
+    done
+    rm -r "$work"
+    touch "$1"
+}
+
 for language; do
+    folders=(guests/build.sh wit)
     case $language in
-    rust | javascript | python | c) ;;
+    rust) ;;
+    javascript | python) folders+=("guests/wordcount/$language") ;;
+    c) folders+=(guests/wordcount/c guests/c-bindings) ;;
+    templates) folders+=(host/templates host/src/cli/new.rs guests/sdk/src guests/wordcount/javascript/package-lock.json) ;;
     *)
-        echo "guests/build.sh: \`$language\` is none of rust, javascript, python, c" >&2
+        echo "guests/build.sh: \`$language\` is none of rust, javascript, python, c, templates" >&2
         exit 2
         ;;
     esac
     file=$out/wordcount-$language.wasm
+    [ "$language" != templates ] || file=$out/templates
     if [ "$language" = rust ]; then
         # Cargo knows by itself what has changed.
         rust "$file"
         continue
     fi
-    inputs=$(find guests/build.sh guests/c-bindings "guests/wordcount/$language" wit -type f -print0 |
-        LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum)
+    inputs=$(find "${folders[@]}" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum)
     if [ -f "$file" ] && [ "$(cat "$file.inputs" 2>/dev/null)" = "$inputs" ]; then
         continue
     fi
-    guests/setup.sh "$language"
-    echo "guests/build.sh: building wordcount in $language"
+    [ "$language" = templates ] || guests/setup.sh "$language"
+    echo "guests/build.sh: building $language"
     rm -f "$file"
     "$language" "$file"
     echo "$inputs" >"$file.inputs"

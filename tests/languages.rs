@@ -9,15 +9,22 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use exoclaw::config::LimitsConfig;
+use exoclaw::runtime::bindings::channel::{
+    Address, Body, Content, Event, Next, NextState, Outcome, Outgoing, Piece, Start, TransportError,
+};
+use exoclaw::runtime::bindings::types::{Request, Response};
 use exoclaw::runtime::{
-    CallConditions, CallError, CallStats, Capability, LoadProblem, Plugin, PluginKind, PluginSpec, Runtime, Services,
-    Source, ToolCall,
+    CallConditions, CallError, CallStats, Capability, ChannelCall, LoadProblem, Plugin, PluginError, PluginKind,
+    PluginSpec, Runtime, Services, Source, ToolCall,
 };
 use exoclaw::store::{Timestamp, ToolContent};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tokio::sync::OnceCell;
+
+/// 2026-03-14T14:09:26Z.
+const NOW: Timestamp = Timestamp(1_773_497_366_000);
 
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Runtime::new(&LimitsConfig::default(), Services::detached()).unwrap());
@@ -87,20 +94,24 @@ static JAVASCRIPT: Language = Language(OnceCell::const_new());
 static PYTHON: Language = Language(OnceCell::const_new());
 static C: Language = Language(OnceCell::const_new());
 
-async fn call(plugin: &Arc<Plugin>, arguments: &str) -> (Result<String, CallError>, CallStats) {
+async fn contents(plugin: &Arc<Plugin>, arguments: &str) -> (Result<Vec<ToolContent>, CallError>, CallStats) {
     let arguments = RawValue::from_string(arguments.to_owned()).unwrap();
     let session = "default:websocket:local:main".parse().unwrap();
     let call = ToolCall {
         agent: "default",
         session: &session,
         call: "call-1",
-        now: Timestamp(1_773_497_366_000),
+        now: NOW,
         arguments: &arguments,
         progress: None,
         conditions: CallConditions::Live,
     };
     let [tool] = &plugin.tools()[..] else { panic!("one tool was expected") };
-    let (result, stats) = tool.measured(call).await;
+    tool.measured(call).await
+}
+
+async fn call(plugin: &Arc<Plugin>, arguments: &str) -> (Result<String, CallError>, CallStats) {
+    let (result, stats) = contents(plugin, arguments).await;
     let json = result.map(|contents| match &contents[..] {
         [ToolContent::Json { json }] => json.clone(),
         other => panic!("one JSON was expected, and {other:?} came"),
@@ -219,4 +230,99 @@ async fn javascript_with_fetch_asks_for_http_and_for_nothing_else() {
     assert!(ungranted.imports.iter().all(|(name, _)| name.starts_with("wasi:http/")), "{refused}");
     let text = refused.to_string();
     assert!(text.contains("[plugins.grants]") && text.contains("http = ["), "{text}");
+}
+
+/// What `exoclaw plugin new` writes, as its README builds it.
+async fn templates(kind: &str) -> Vec<(&'static str, Arc<Plugin>)> {
+    let mut loaded = Vec::new();
+    for lang in ["rust", "js", "python"] {
+        if let Some(file) = component(&format!("template-{lang}-{kind}.wasm")) {
+            loaded.push((lang, RUNTIME.load(spec(file, Map::new())).await.unwrap()));
+        }
+    }
+    loaded
+}
+
+#[tokio::test]
+async fn the_tool_of_every_template_greets() {
+    for (lang, plugin) in templates("tool").await {
+        let info = plugin.info();
+        assert_eq!((info.kind, info.tools[0].name.as_str()), (PluginKind::Tool, "my_tool"), "{lang}");
+        let (greeted, _) = contents(&plugin, r#"{"name": " Ada "}"#).await;
+        assert_eq!(greeted.unwrap(), [ToolContent::Text { text: "Hello, Ada!".into() }], "{lang}");
+        let (refused, _) = contents(&plugin, r#"{"name": " "}"#).await;
+        let Err(CallError::Plugin(PluginError::InvalidInput(text))) = refused else { panic!("{lang}: {refused:?}") };
+        assert_eq!(text, "`name` is empty; give the name of whom to greet", "{lang}");
+        assert_eq!(plugin.info().failures, 0, "{lang}");
+    }
+}
+
+const CALL: ChannelCall<'static> =
+    ChannelCall { id: "event-1", webhook_url: Some("https://host.example/webhook/x"), now: NOW, random: 7, attempt: 1 };
+
+fn webhook(body: &str) -> Event {
+    Event::Webhook(Request { method: "POST".into(), url: "https://h/".into(), headers: vec![], body: body.into() })
+}
+
+fn outgoing(content: Content) -> Outgoing {
+    Outgoing {
+        id: "01jq0000000000000000".into(),
+        created_at: NOW.0,
+        address: Address { account: None, peer: "ada".into(), guild: None, team: None, thread: None },
+        handle: None,
+        reply_to: None,
+        content,
+    }
+}
+
+fn answered(status: u16) -> Outcome {
+    Ok(Response { status, headers: vec![], body: vec![] })
+}
+
+/// What one channel does of everything that its platform may do, in words; the same in every language.
+async fn transcript(plugin: &Arc<Plugin>) -> Vec<String> {
+    let channel = plugin.channel().unwrap();
+    let mut said = vec![format!("{} {:?}", channel.platform(), channel.setup())];
+    let message = r#"{"id": "7", "peer": "ada", "text": "hi 世界"}"#;
+    for event in [webhook(message), webhook("{"), webhook("null"), webhook(r#"{"id": 7}"#), Event::Start(Start::New)] {
+        let incoming = channel.parse_incoming(CALL, b"", &event).await.unwrap();
+        assert_eq!(incoming.state, NextState::Unchanged);
+        let reply = incoming.reply.map(|reply| reply.status);
+        said.push(format!("{:?} {:?} {reply:?}", incoming.messages, incoming.actions));
+    }
+    for content in [Content::Typing, Content::Draft("hi".into()), Content::Markdown("hi \"世界\"".into())] {
+        let step = channel.format_outgoing(CALL, b"", &outgoing(content), b"").await.unwrap();
+        said.push(match step.next {
+            Next::Request(mut limited) => {
+                // Languages differ in the spaces that they put into JSON.
+                let Body::Text(template) = &mut limited.request.body else { panic!("{limited:?}") };
+                let [Piece::Text(json)] = &mut template[..] else { panic!("{template:?}") };
+                *json = serde_json::from_str::<Value>(json).unwrap().to_string();
+                format!("{limited:?}")
+            }
+            next => format!("{next:?}"),
+        });
+    }
+    let unsent = [TransportError::NotSent("no route".into()), TransportError::Unanswered("no answer".into())];
+    for outcome in [answered(200), answered(429), answered(500)].into_iter().chain(unsent.map(Err)) {
+        let text = outgoing(Content::Markdown("hi".into()));
+        let step = channel.parse_delivery(CALL, b"", &text, b"", &outcome).await.unwrap();
+        said.push(format!("{:?} {:?}", step.holds, step.next));
+    }
+    said.push(format!("{:?}", channel.fetch_attachment(CALL, b"", b"x", None).await.unwrap_err()));
+    said
+}
+
+#[tokio::test]
+async fn the_channel_of_every_template_does_the_same() {
+    let mut first: Option<Vec<String>> = None;
+    for (lang, plugin) in templates("channel").await {
+        assert_eq!(plugin.kind(), PluginKind::Channel);
+        let said = transcript(&plugin).await;
+        let first = first.get_or_insert_with(|| said.clone());
+        for (said, first) in said.iter().zip(first.iter()) {
+            assert_eq!(said, first, "{lang}");
+        }
+        assert_eq!(plugin.info().failures, 0, "{lang}");
+    }
 }

@@ -16,6 +16,7 @@ mod fallback;
 mod frames;
 mod idempotency;
 mod methods;
+mod new_plugin;
 mod privacy;
 mod requests;
 mod resume;

@@ -85,7 +85,7 @@ impl IntoContents for Vec<Content> {
 
 /// Makes a component of one tool or several.
 ///
-/// ```ignore
+/// ```text
 /// exoclaw_guest::tools!(Dice);
 /// // With what it would need, for `exoclaw plugin inspect` to propose as grants:
 /// exoclaw_guest::tools!(Forecast, Alerts; hosts: ["api.weather.example"], secrets: ["weather-key"]);

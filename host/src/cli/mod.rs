@@ -9,6 +9,7 @@ mod chat;
 mod check;
 mod error;
 mod logging;
+mod new;
 mod output;
 mod plugin;
 mod plugins;
@@ -174,6 +175,8 @@ enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Write the project of a new plugin
+    New(new::NewArgs),
 }
 
 /// Does what the command line says.
@@ -195,6 +198,8 @@ pub fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Chat(args) => client(explicit, |loaded| chat::run(args, loaded)),
         Command::Status(args) => client(explicit, |loaded| status::run(args, loaded)),
         Command::Config(ConfigCommand::Check { file }) => check::run(file.or(explicit)),
+        // Who writes a plugin need not have a gateway, nor a config file that is right.
+        Command::Plugin(PluginCommand::New(args)) => new::run(&args),
         Command::Plugin(command) => client(explicit, |loaded| plugin::run(command, loaded)),
         Command::Completions { shell } => {
             let mut script = Vec::new();

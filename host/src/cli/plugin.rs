@@ -7,7 +7,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::client::{Client, ClientError, Target};
-use super::{CliError, Exit, PluginCommand, output, plugins, table};
+use super::{CliError, Exit, PluginCommand, new, output, plugins, table};
 use crate::config::Loaded;
 
 /// Items of one page of a list.
@@ -30,6 +30,7 @@ pub(super) async fn run(command: PluginCommand, loaded: Loaded) -> Result<Exit, 
             client.close().await;
             (answer, json)
         }
+        PluginCommand::New(args) => return new::run(&args),
     };
     if json {
         output::print_json(&answer)?;
