@@ -9,9 +9,9 @@ cd "$(dirname "$0")/.."
 
 root=$PWD
 tools=${EXOCLAW_TOOLS:-$HOME/.cache/exoclaw-tools}
-target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+mkdir -p "${CARGO_TARGET_DIR:-target}/guests-lang"
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
 out=$target/guests-lang
-mkdir -p "$out"
 [ $# -gt 0 ] || set -- rust javascript python c templates
 
 # In a folder of its own, with the flags and the target directory of guests/builder, so that what
@@ -30,8 +30,9 @@ rust() {
 }
 
 javascript() {
-    # Where node looks for packages: in a folder beside the program.
-    ln -sfn "$tools/javascript/node_modules" guests/wordcount/javascript/node_modules
+    # Where node looks for packages: in a folder beside the program. One that somebody installed there stays.
+    local modules=guests/wordcount/javascript/node_modules
+    if [ -L $modules ] || [ ! -e $modules ]; then ln -sfn "$tools/javascript/node_modules" $modules; fi
     node guests/wordcount/javascript/build.mjs "$1"
     # As an author would build it who has read nothing: with fetch, which needs a grant.
     EXOCLAW_DEFAULT_FEATURES=1 node guests/wordcount/javascript/build.mjs "$out/javascript-with-fetch.wasm"
@@ -46,23 +47,34 @@ python() {
     )
 }
 
-c() {
-    local bindings=$target/guests-lang/c
+# What `wit-bindgen c --world tool-plugin` writes.
+c_bindings() {
     env -u RUSTFLAGS cargo run --quiet --locked --manifest-path guests/Cargo.toml \
-        --target-dir "$target/guests-native" --package exoclaw-c-bindings -- wit tool-plugin "$bindings"
+        --target-dir "$target/guests-native" --package exoclaw-c-bindings -- wit tool-plugin "$1"
+}
+
+# A component of C files in a folder: OUT FOLDER FILE...
+c_component() {
+    local component=$1 folder=$2 bindings=$out/c
+    shift 2
+    c_bindings "$bindings"
     (
-        cd guests/wordcount/c
+        cd "$folder"
         "$tools/c/bin/python" -m ziglang cc --target=wasm32-wasi -mexec-model=reactor -std=c17 -Oz -Wall -Wextra \
-            -Werror -Wl,--strip-all -Wl,-z,stack-size=65536 -I"$bindings" -o "$bindings/wordcount.core.wasm" \
-            wordcount.c json.c "$bindings/tool_plugin.c" "$bindings/tool_plugin_component_type.o"
+            -Werror -Wl,--strip-all -Wl,-z,stack-size=65536 -I"$bindings" -o "$bindings/core.wasm" \
+            "$@" "$bindings/tool_plugin.c" "$bindings/tool_plugin_component_type.o"
     )
-    "$tools/c/bin/wasm-tools" component new "$bindings/wordcount.core.wasm" --output "$1"
+    "$tools/c/bin/wasm-tools" component new "$bindings/core.wasm" --output "$component"
+}
+
+c() {
+    c_component "$1" guests/wordcount/c wordcount.c json.c
 }
 
 # Every project, built as its README says, with the tools that are installed already.
 templates() {
     local work kind lang
-    guests/setup.sh javascript python
+    guests/setup.sh javascript python c
     cargo build --quiet --locked --package exoclaw --bin exoclaw
     # Outside of the repository its rust-toolchain.toml does not hold.
     if command -v rustup >/dev/null; then
@@ -92,6 +104,8 @@ templates() {
                 componentize --python-path src plugin --output "$out/template-python-$kind.wasm"
         )
     done
+    (cd "$work" && "$target/debug/exoclaw" plugin new my-tool --lang c >/dev/null)
+    c_component "$out/template-c-tool.wasm" "$work/my-tool" plugin.c json.c
     rm -r "$work"
     touch "$1"
 }
@@ -102,7 +116,7 @@ for language; do
     rust) ;;
     javascript | python) folders+=("guests/wordcount/$language") ;;
     c) folders+=(guests/wordcount/c guests/c-bindings) ;;
-    templates) folders+=(host/templates host/src/cli/new.rs guests/sdk/src guests/wordcount/javascript/package-lock.json) ;;
+    templates) folders+=(host/templates host/src/cli/new.rs guests/sdk/src guests/wordcount/javascript/package-lock.json guests/wordcount/c guests/c-bindings) ;;
     *)
         echo "guests/build.sh: \`$language\` is none of rust, javascript, python, c, templates" >&2
         exit 2

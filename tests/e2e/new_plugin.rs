@@ -8,8 +8,15 @@ use tempfile::TempDir;
 
 use crate::harness::exoclaw;
 
-const LANGS: [&str; 3] = ["rust", "js", "python"];
-const KINDS: [&str; 2] = ["tool", "channel"];
+const PROJECTS: [(&str, &str); 7] = [
+    ("rust", "tool"),
+    ("rust", "channel"),
+    ("js", "tool"),
+    ("js", "channel"),
+    ("python", "tool"),
+    ("python", "channel"),
+    ("c", "tool"),
+];
 
 /// Every file of a folder, by its path from there.
 fn files(folder: &Path) -> Vec<String> {
@@ -37,7 +44,7 @@ fn read(path: impl AsRef<Path>) -> String {
 #[tokio::test]
 async fn every_project_is_whole_and_carries_the_contract() {
     let home = TempDir::new().expect("a temporary folder");
-    for (lang, kind) in LANGS.into_iter().flat_map(|lang| KINDS.map(|kind| (lang, kind))) {
+    for (lang, kind) in PROJECTS {
         let name = format!("{lang}-{kind}");
         let told = exoclaw(home.path(), &["plugin", "new", &name, "--lang", lang, "--kind", kind]).await;
         assert!(told.stdout().contains(&format!("{name}/README.md")), "{told:?}");
@@ -50,6 +57,7 @@ async fn every_project_is_whole_and_carries_the_contract() {
         let source = match lang {
             "rust" => "src/lib.rs",
             "js" => "plugin.js",
+            "c" => "plugin.c",
             _ => "src/plugin.py",
         };
         for file in [".gitignore", "README.md", source] {
@@ -75,6 +83,9 @@ async fn what_is_there_is_left_as_it_is() {
         let refused = exoclaw(home.path(), &["plugin", "new", wrong, "--lang", "rust"]).await;
         assert_eq!(refused.code, Some(2), "{refused:?}");
     }
+    let refused = exoclaw(home.path(), &["plugin", "new", "chat", "--lang", "c", "--kind", "channel"]).await;
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("tools only"), "{refused:?}");
     // A config file that is wrong is nothing to one who writes a plugin.
     std::fs::create_dir_all(home.path().join(".exoclaw")).expect("a folder");
     std::fs::write(home.path().join(".exoclaw/config.toml"), "[gateway]\nprot = 1\n").expect("a file");

