@@ -75,7 +75,8 @@ c() {
 templates() {
     local work kind lang
     guests/setup.sh javascript python c
-    cargo build --quiet --locked --package exoclaw --bin exoclaw
+    # The binary, as the tests have it built: by itself it would be built with other features of its dependencies.
+    cargo test --quiet --locked --package exoclaw --test languages --no-run
     # Outside of the repository its rust-toolchain.toml does not hold.
     if command -v rustup >/dev/null; then
         export RUSTUP_TOOLCHAIN=${RUSTUP_TOOLCHAIN:-$(rustup show active-toolchain | cut -d' ' -f1)}
