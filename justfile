@@ -11,13 +11,17 @@ demo:
 test:
     cargo test --workspace
 
+# One tool in Rust, JavaScript, Python and C, with their toolchains: `just guests`, or `just guests c`.
+guests *LANGS:
+    guests/build.sh {{LANGS}}
+
 # The conformance checks, over every guest.
-test-guests:
-    cargo test -p exoclaw --test conformance
+test-guests: guests
+    EXOCLAW_REQUIRE_GUESTS=1 cargo test -p exoclaw --test conformance --test languages
 
 # The guests' own unit tests, natively.
 test-guest-logic:
-    cargo test --manifest-path guests/Cargo.toml --target-dir target/guests-native --locked -p exoclaw-guest-calculator -p exoclaw-guest-clock
+    cargo test --manifest-path guests/Cargo.toml --target-dir target/guests-native --locked -p exoclaw-guest -p exoclaw-guest-calculator -p exoclaw-guest-clock -p exoclaw-guest-wordcount
 
 # Format and lints, as CI has them.
 lint:

@@ -19,6 +19,7 @@ mod frames;
 mod idempotency;
 mod methods;
 mod metrics;
+mod new_plugin;
 mod plugin_cli;
 mod privacy;
 mod reload;

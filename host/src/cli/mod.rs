@@ -10,6 +10,7 @@ mod check;
 mod compile;
 mod error;
 mod logging;
+mod new;
 mod output;
 mod plugin;
 mod plugins;
@@ -213,6 +214,8 @@ Examples:
     Call(plugin::args::CallArgs),
     /// Measure how long a tool's calls take
     Bench(plugin::args::BenchArgs),
+    /// Write the project of a new plugin
+    New(new::NewArgs),
 }
 
 /// Does what the command line says.
@@ -234,6 +237,8 @@ pub fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Chat(args) => client(explicit, |loaded| chat::run(args, loaded)),
         Command::Status(args) => client(explicit, |loaded| status::run(args, loaded)),
         Command::Config(ConfigCommand::Check { file }) => check::run(file.or(explicit)),
+        // Who writes a plugin need not have a gateway, nor a config file that is right.
+        Command::Plugin(PluginCommand::New(args)) => new::run(&args),
         Command::Plugin(command) => {
             let threads = tokio::runtime::Builder::new_multi_thread();
             on(threads, explicit, |loaded| plugin::run(command, loaded))

@@ -15,7 +15,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
 use super::client::{Client, ClientError, Target};
-use super::{CliError, Exit, PluginCommand, compile, output, plugins, table};
+use super::{CliError, Exit, PluginCommand, compile, new, output, plugins, table};
 use crate::config::Loaded;
 use crate::text;
 
@@ -53,6 +53,7 @@ pub(super) async fn run(command: PluginCommand, loaded: Loaded) -> Result<Exit, 
             return reload(name, &Target::find(reach.url.as_deref(), &loaded)?, json).await;
         }
         PluginCommand::Compile { plugins, json } => return compile::run(&plugins, json, &loaded).await,
+        PluginCommand::New(args) => return new::run(&args),
     };
     if json {
         output::print_json(&answer)?;
