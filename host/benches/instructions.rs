@@ -4,6 +4,8 @@
 //!
 //! Runs itself under `valgrind`, with few and with many calls; the difference is the calls'.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench fails by panicking")]
+
 #[path = "support/bare.rs"]
 mod bare;
 

@@ -1,6 +1,8 @@
 //! The same tool in four languages: 10,000 calls one after the other, and 10,000 with 64 at once.
 //! `just guests` builds them; one that is not built is left out, and said to be.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a bench fails by panicking")]
+
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};

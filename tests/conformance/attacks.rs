@@ -73,7 +73,7 @@ async fn outcome(name: &str, limits: PluginLimits) -> Result<Vec<ToolContent>, C
         }
     })
     .await
-    .expect("the heart beats after the attack");
+    .unwrap();
     last.unwrap()
 }
 
@@ -205,69 +205,4 @@ fn every_attack_in_the_folder_is_in_a_test() {
     }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../guests/hostile/attacks");
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), exoclaw_bundle_test::ATTACKS.len());
-}
-
-/// Memory of this process that is in RAM, in bytes (proc(5), `/proc/self/statm`).
-#[cfg(target_os = "linux")]
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_hostile_calls_leave_a_thousand_good_ones_and_the_memory_as_they_were() {
-    const ATTACKS: [&str; 8] = [
-        "endless-loop",
-        "deep-recursion",
-        "memory-growth",
-        "overlapping-strings",
-        "gigabyte-string",
-        "host-calls",
-        "handles",
-        "blocked-host-call",
-    ];
-    const CALLS: usize = 1_000;
-
-    // A runtime of its own, with one slot for each call that may run.
-    let runtime = Runtime::new(&LimitsConfig::default(), Services::detached()).unwrap();
-    let hostile = PluginLimits {
-        time: Duration::from_millis(50),
-        memory: ByteSize::mib(4),
-        concurrency: 4,
-        rate: 1_000_000,
-        ..PluginLimits::default()
-    };
-    let good = PluginLimits { time: Duration::from_secs(120), rate: 1_000_000, ..PluginLimits::default() };
-    let mut attackers = Vec::new();
-    for name in ATTACKS {
-        let plugin = runtime.load(attacker(name, hostile)).await.unwrap();
-        attackers.push((tool(&plugin, "misbehave"), tool(&plugin, "ok")));
-    }
-    let echo = tool(&runtime.load(PluginSpec { limits: good, ..spec("echo") }).await.unwrap(), "echo");
-
-    let round = async || {
-        let hostile = async {
-            for index in 0..CALLS / ATTACKS.len() {
-                // An answer between two attacks, so that no plugin rests in quarantine.
-                let calls = attackers.iter().map(async |(attack, ok)| (call(attack, "{}").await, call(ok, "{}").await));
-                for (ended, answered) in futures_util::future::join_all(calls).await {
-                    assert!(ended.is_err() && answered.is_ok(), "round {index}: {ended:?}, {answered:?}");
-                }
-            }
-        };
-        let good = async {
-            for index in 0..CALLS {
-                assert_eq!(text(&echo, json!({ "text": index.to_string() })).await, Ok(index.to_string()));
-            }
-        };
-        tokio::join!(hostile, good);
-    };
-    // The first round fills what stays: the pool's warm slots, the allocator's arenas.
-    round().await;
-    let before = resident();
-    round().await;
-    let after = resident();
-    assert!(after < before + (16 << 20), "{before} bytes before, {after} after");
-    assert_eq!(text(&echo, json!({ "text": "still here" })).await.unwrap(), "still here");
 }

@@ -38,7 +38,8 @@ impl World {
 /// A keeper with every grant and the usual limits, which tests share that each use keys of their own.
 pub(super) async fn shared() -> &'static Arc<Plugin> {
     static SHARED: OnceCell<Arc<Plugin>> = OnceCell::const_new();
-    let load = async || World::new(MemoryLimits::default()).keeper("keeper", all(), PluginLimits::default()).await;
+    let limits = PluginLimits { rate: 1_000_000, ..PluginLimits::default() };
+    let load = async || World::new(MemoryLimits::default()).keeper("keeper", all(), limits).await;
     SHARED.get_or_init(load).await
 }
 

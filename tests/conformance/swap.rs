@@ -18,7 +18,8 @@ use super::*;
 
 /// A guest under another name.
 async fn named(name: &str, guest: &str) -> Arc<Plugin> {
-    load(PluginSpec { name: name.parse().unwrap(), ..spec(guest) }).await
+    let limits = PluginLimits { rate: 1_000_000, ..PluginLimits::default() };
+    load(PluginSpec { name: name.parse().unwrap(), limits, ..spec(guest) }).await
 }
 
 async fn registry(plugins: &[(&str, &str)]) -> Registry {

@@ -7,6 +7,7 @@ mod harness;
 
 mod abort;
 mod access;
+mod canary;
 mod capabilities;
 mod cli;
 mod code;

@@ -43,7 +43,12 @@ async fn a_stream_in_single_bytes_means_the_same() {
             answer.in_pieces(bytes.chunks(1))
         })
         .await;
-        let gateway = Gateway::builder().provider(&provider).bundled_tools().start().await;
+        let gateway = Gateway::builder()
+            .provider(&provider)
+            .bundled_tools()
+            .tables("[limits.plugin]\nrate = 1000000")
+            .start()
+            .await;
         let shown = Client::connect(&gateway).await.ask("In bytes.").await;
         check(&shown, &format!("{wire:?}"));
     }
@@ -92,7 +97,12 @@ async fn line_ends_comments_and_a_byte_order_mark_make_no_difference() {
             answer.in_pieces(text.as_bytes().chunks(size.parse().expect("a size")))
         })
         .await;
-        let gateway = Gateway::builder().provider(&provider).bundled_tools().start().await;
+        let gateway = Gateway::builder()
+            .provider(&provider)
+            .bundled_tools()
+            .tables("[limits.plugin]\nrate = 1000000")
+            .start()
+            .await;
         let mut client = Client::connect(&gateway).await;
         for (name, _) in forms {
             for size in ["1", "7", "1000000"] {

@@ -26,7 +26,8 @@ const SCHEMA: &str = r#"{
         "first_byte_ms": { "type": "integer", "minimum": 1 },
         "idle_ms": { "type": "integer", "minimum": 1 },
         "discard": { "type": "boolean" },
-        "count": { "type": "integer", "minimum": 1 }
+        "count": { "type": "integer", "minimum": 1 },
+        "mixed_needles": { "type": "array", "items": { "type": "array", "items": { "type": "integer", "maximum": 255 } } }
     },
     "required": ["scheme"],
     "additionalProperties": false
@@ -67,6 +68,10 @@ struct Request {
     /// How many such requests to hold at once, for `hold`.
     #[serde(default)]
     count: Option<usize>,
+    /// What to look for in all of the plugin's memory after the response, each byte of it mixed with
+    /// 0x55, so that the needle itself is nowhere.
+    #[serde(default)]
+    mixed_needles: Vec<Vec<u8>>,
 }
 
 #[derive(Serialize, Default)]
@@ -79,6 +84,9 @@ struct Report {
     body: String,
     /// Bytes of the response's body.
     received: u64,
+    /// Which of the needles are in memory.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    found: Vec<bool>,
     /// What failed, by its name in `wasi:http`.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -116,6 +124,7 @@ impl Guest for Fetcher {
                 if let Err(error) = fetch(&request, &mut report) {
                     report.error = Some(error);
                 }
+                report.found = request.mixed_needles.iter().map(|needle| is_in_memory(needle)).collect();
                 report
             }
         };
@@ -240,6 +249,19 @@ fn read(request: &Request, body: &IncomingBody, report: &mut Report) -> Result<(
             Err(StreamError::LastOperationFailed(error)) => return Err(error.to_debug_string()),
         }
     }
+}
+
+/// Whether these bytes, unmixed, lie anywhere in this instance's memory.
+fn is_in_memory(mixed: &[u8]) -> bool {
+    let size = core::arch::wasm32::memory_size(0) * 65_536;
+    // From the second byte on: Rust knows nothing at the address zero.
+    (1..size - mixed.len()).any(|start| {
+        mixed.iter().enumerate().all(|(index, byte)| {
+            // SAFETY: all of it lies below the size of the memory, which never shrinks.
+            let found = unsafe { core::ptr::read_volatile((start + index) as *const u8) };
+            found == byte ^ 0x55
+        })
+    })
 }
 
 fn code(error: ErrorCode) -> String {

@@ -1,5 +1,5 @@
 //! A tool's call on bare Wasmtime, and the same call on ours: what both sides of a comparison run.
-#![allow(dead_code, reason = "each bench uses what it needs")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each bench uses what it needs, and fails by panicking")]
 
 use std::hint::black_box;
 use std::sync::LazyLock;

@@ -81,9 +81,12 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     }
     info!(within = ?config.gateway.drain_timeout, "going down: running turns may finish; a second signal ends them");
     readiness.drain();
-    reloading.shutdown().await;
+    // New turns are refused from here on: the first thing that is polled is what refuses them.
+    let draining = async {
+        tokio::join!(dispatcher.drain(config.gateway.drain_timeout), reloading.shutdown());
+    };
     tokio::select! {
-        () = dispatcher.drain(config.gateway.drain_timeout) => {}
+        () = draining => {}
         () = signals.stop() => dispatcher.drain(std::time::Duration::ZERO).await,
     }
     shutdown.cancel();

@@ -5,7 +5,7 @@ mod anthropic;
 mod cli;
 mod client;
 mod gateway;
-mod http;
+pub(crate) mod http;
 mod openai;
 mod provider;
 mod reply;
