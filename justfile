@@ -18,6 +18,7 @@ guests *LANGS:
 # The conformance checks, over every guest.
 test-guests: guests
     EXOCLAW_REQUIRE_GUESTS=1 cargo test -p exoclaw --test conformance --test languages
+    guests/test.sh
 
 # The guests' own unit tests, natively.
 test-guest-logic:
@@ -44,6 +45,10 @@ fuzz target:
 # Every fuzz target over its corpus and many mutations of it, without a fuzzer.
 fuzz-replay:
     EXOCLAW_FUZZ_TIMES=100 cargo test -p exoclaw --test fuzz
+
+# Instructions of a call under callgrind, held against what is recorded; `UPDATE=1` records.
+instructions:
+    cargo bench -p exoclaw --bench instructions
 
 # What CI runs.
 ci:

@@ -64,8 +64,12 @@ async fn a_stream_cut_in_two_at_any_byte_means_the_same() {
             answer.in_pieces([first, second])
         })
         .await;
-        let gateway =
-            Gateway::builder().provider(&provider).bundled_tools().tables("[limits]\nsessions = 10000").start().await;
+        let gateway = Gateway::builder()
+            .provider(&provider)
+            .bundled_tools()
+            .tables("[limits]\nsessions = 10000\n[limits.plugin]\nrate = 1000000")
+            .start()
+            .await;
         let mut client = Client::connect(&gateway).await;
         let cuts: Vec<usize> = (1..length).collect();
         for some in cuts.chunks(16) {

@@ -59,7 +59,11 @@ pub(super) const ROOT: &[Field<Config>] = &[
     field("providers", sections::providers),
     field("storage", |to, at, reader| reader.table(at, STORAGE, &mut to.storage)),
     field("net", |to, at, reader| reader.table(at, NET, &mut to.net)),
-    field("limits", |to, at, reader| reader.table(at, LIMITS, &mut to.limits)),
+    field("limits", |to, at, reader| {
+        reader.table(at, LIMITS, &mut to.limits);
+        // Those that are there by themselves inherit, too; the file's own are still to come.
+        to.plugins.iter_mut().for_each(|plugin| plugin.limits = to.limits.plugin);
+    }),
     field("telemetry", |to, at, reader| reader.table(at, TELEMETRY, &mut to.telemetry)),
     field("plugins", sections::plugins),
     field("bindings", sections::bindings),

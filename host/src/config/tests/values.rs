@@ -173,3 +173,10 @@ fn filters_with_a_level_misspelt_are_refused() {
     );
     assert!(filter::check("exoclaw=loud").is_err());
 }
+
+#[test]
+fn the_bundled_plugins_inherit_the_limits_of_plugins() {
+    let config = parse("[limits.plugin]\nrate = 7").expect("a config");
+    assert_eq!(config.plugins.len(), 3);
+    assert!(config.plugins.iter().all(|plugin| plugin.limits.rate == 7));
+}
