@@ -13,6 +13,8 @@ mod cache;
 mod capabilities;
 #[path = "conformance/dirs.rs"]
 mod dirs;
+#[path = "conformance/docs.rs"]
+mod docs;
 #[path = "conformance/egress.rs"]
 mod egress;
 #[path = "conformance/hostile.rs"]
