@@ -25,21 +25,36 @@ pub(super) struct CpuTime {
     began: AtomicU64,
     /// Whether that is the thread's clock.
     by_thread: AtomicBool,
+    /// Whether all of it was one poll, measured by the monotonic clock.
+    polls_once: AtomicBool,
 }
 
 impl CpuTime {
     pub(super) fn new(origin: Instant) -> Self {
         let zero = || AtomicU64::new(0);
-        Self { origin, spent: zero(), began: zero(), by_thread: AtomicBool::new(false) }
+        Self {
+            origin,
+            spent: zero(),
+            began: zero(),
+            by_thread: AtomicBool::new(false),
+            polls_once: AtomicBool::new(true),
+        }
     }
 
     /// Runs a call's work, and counts its time.
     pub(super) async fn of<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
+        let mut first = true;
         poll_fn(|context| {
-            self.began.store(self.clock(), Ordering::Relaxed);
+            // The first poll begins where the call does, which saves a look at the clock.
+            if !std::mem::take(&mut first) {
+                self.began.store(self.clock(), Ordering::Relaxed);
+            }
             let polled = work.as_mut().poll(context);
             self.spent.store(nanos(self.within()), Ordering::Relaxed);
+            if polled.is_pending() || self.by_thread.load(Ordering::Relaxed) {
+                self.polls_once.store(false, Ordering::Relaxed);
+            }
             polled
         })
         .await
@@ -48,6 +63,11 @@ impl CpuTime {
     /// What has been spent in polls that are over.
     pub(super) fn spent(&self) -> Duration {
         Duration::from_nanos(self.spent.load(Ordering::Relaxed))
+    }
+
+    /// From the call's beginning to now; where it was a single short poll, to the end of that.
+    pub(super) fn wall(&self) -> Duration {
+        if self.polls_once.load(Ordering::Relaxed) { self.spent() } else { self.origin.elapsed() }
     }
 
     /// What has been spent so far, asked from within a poll at a tick of the epoch.
@@ -82,9 +102,9 @@ fn nanos(duration: Duration) -> u64 {
 /// The processor's time of this thread.
 #[cfg(unix)]
 fn thread_time(_origin: Instant) -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    // Neither part is ever negative.
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+    // POSIX has the clock optional; a system without it shows no time.
+    let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+    nix::time::clock_gettime(clock).map(Duration::from).unwrap_or_default()
 }
 
 /// There is no such clock: the time that passes is the nearest that there is.

@@ -189,7 +189,7 @@ mod tests {
             egress: Default::default(),
         };
         let conditions = Conditions::Standing { now: Timestamp(1_700_000_000_123), seed };
-        State::new(std::sync::Arc::new(reach), None, conditions)
+        State::new(std::sync::Arc::new(reach), None, conditions, std::time::Instant::now())
     }
 
     #[test]

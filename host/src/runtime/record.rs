@@ -64,7 +64,7 @@ impl<'a> Record<'a> {
         let Some(running) = self.running.take() else { return };
         let state = running.store.data();
         self.stats = CallStats {
-            wall: state.started.elapsed(),
+            wall: state.cpu.wall(),
             cpu: state.cpu.spent(),
             peak_memory: state.meter.peak(),
             host_calls: state.host_calls,
@@ -112,13 +112,15 @@ impl Drop for Record<'_> {
     fn drop(&mut self) {
         self.settle();
         self.counts.add(self.ending, &self.stats);
-        record_all!(
-            self.span,
-            outcome = self.ending.name(),
-            ms = self.came.elapsed().as_secs_f64() * 1e3,
-            cpu_ms = self.stats.cpu.as_secs_f64() * 1e3,
-            peak_bytes = self.stats.peak_memory
-        );
+        if !self.span.is_disabled() {
+            record_all!(
+                self.span,
+                outcome = self.ending.name(),
+                ms = self.came.elapsed().as_secs_f64() * 1e3,
+                cpu_ms = self.stats.cpu.as_secs_f64() * 1e3,
+                peak_bytes = self.stats.peak_memory
+            );
+        }
         match self.ending {
             Ending::Ok | Ending::Refused => tracing::debug!(parent: &self.span, "the plugin answered"),
             // Whoever asks too often would fill the log with it.

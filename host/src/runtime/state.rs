@@ -69,10 +69,9 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(reach: Arc<Reach>, caller: Option<Caller>, conditions: Conditions) -> Self {
+    pub(super) fn new(reach: Arc<Reach>, caller: Option<Caller>, conditions: Conditions, started: Instant) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_RESOURCES);
-        let started = Instant::now();
         Self {
             conditions,
             started,
