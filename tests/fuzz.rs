@@ -89,6 +89,11 @@ impl Random {
 }
 
 #[test]
+fn addresses() {
+    replay("address", 4000, targets::address::run);
+}
+
+#[test]
 fn arguments() {
     replay("arguments", 2000, targets::arguments::run);
 }

@@ -3,6 +3,7 @@
 //! libFuzzer calls them through `fuzz_targets/`, and `tests/fuzz.rs` of the host over the corpus
 //! and mutations of it, with every test run and on any toolchain.
 
+pub mod address;
 pub mod arguments;
 pub mod component;
 pub mod config;
