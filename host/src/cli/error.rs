@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use super::client::ClientError;
 use crate::config::filter::FilterError;
 use crate::config::{ConfigErrors, LoadError};
-use crate::secrets::{SecretError, Unresolved};
+use crate::runtime::egress_secrets::Unresolved;
+use crate::secrets::SecretError;
 
 /// How the process ends. The numbers are told by `exoclaw --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

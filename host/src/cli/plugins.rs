@@ -15,10 +15,10 @@ use crate::config::{Config, Loaded, PluginConfig, PluginName};
 use crate::gateway::{PluginDirectory, ReloadError, ReloadReport};
 use crate::home::Home;
 use crate::net::Client;
+use crate::runtime::egress_secrets;
 use crate::runtime::{
     CodeCache, Linkage, Plugin, PluginInfo, PluginSpec, Readings, Registry, Runtime, Secrets, Services, Source, Toolbox,
 };
-use crate::secrets;
 use crate::store::{MemoryLimits, MemoryStore, SessionKey, Timestamp};
 
 /// Loads at once. Each holds a component and its code; one at a time compiles.
@@ -53,7 +53,7 @@ pub(super) async fn load_one(runtime: &Runtime, plugin: &PluginConfig, home: &Ho
 
 /// The secrets that a plugin was granted.
 pub(super) async fn found_secrets(spec: &PluginSpec, home: &Home) -> Result<Secrets, CliError> {
-    Ok(Secrets(secrets::resolve(&spec.name, &spec.grants.secrets, home).await?))
+    Ok(Secrets(egress_secrets::resolve(&spec.name, &spec.grants.secrets, home).await?))
 }
 
 /// The owner's compiled code. Without a home there is none; where its folder cannot be trusted,

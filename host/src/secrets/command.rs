@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::credentials::MAX_KEY;
 
 /// How long a program may take. A person may have to touch a key or unlock a safe meanwhile.
-pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Why a program gave no secret.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub enum CommandError {
 /// first item is the program, the others are its arguments as they stand.
 ///
 /// The program and whatever it started end with this call, also when the call is dropped.
-pub(super) async fn first_line(argv: &[String], deadline: Duration) -> Result<Zeroizing<String>, CommandError> {
+pub(crate) async fn first_line(argv: &[String], deadline: Duration) -> Result<Zeroizing<String>, CommandError> {
     let (program, arguments) = argv
         .split_first()
         .ok_or_else(|| CommandError::Start(io::Error::new(io::ErrorKind::InvalidInput, "no program is named")))?;

@@ -118,7 +118,7 @@ fn owners_alone(_: &'static str, _: &Path, _: &fs::Metadata, _: u32) -> Result<(
 }
 
 /// A text without the line end that editors add.
-pub(super) fn key(text: Zeroizing<String>, origin: impl Fn() -> String) -> Result<Secret, SecretError> {
+pub(crate) fn key(text: Zeroizing<String>, origin: impl Fn() -> String) -> Result<Secret, SecretError> {
     let trimmed = text.trim_end_matches(['\n', '\r']);
     if trimmed.trim().is_empty() {
         return Err(SecretError::Empty { origin: origin() });

@@ -1,9 +1,8 @@
 //! Keys, in the one type that neither prints nor serialises, and where they come from: the
 //! environment, then a file of its owner's alone; for plugins also a program.
 
-mod command;
-mod credentials;
-mod source;
+pub(crate) mod command;
+pub(crate) mod credentials;
 
 use std::fmt;
 
@@ -13,7 +12,6 @@ use zeroize::Zeroizing;
 
 pub use command::CommandError;
 pub use credentials::{SecretError, load};
-pub use source::{Remedy, SourceError, Unresolved, resolve};
 
 /// The shortest secret of a plugin, in bytes. A shorter one could be guessed by a plugin that has
 /// its guesses echoed and sees which are hidden, and would be hidden where it stands by chance.

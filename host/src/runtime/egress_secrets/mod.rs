@@ -6,8 +6,10 @@
 
 mod place;
 mod redact;
+mod source;
 mod template;
 
 pub use place::{PlaceError, SecretRules, Unbound, plain_answer};
 pub use redact::{Encoded, RedactedBody, Redactor, Stream};
+pub use source::{Remedy, SourceError, Unresolved, resolve};
 pub use template::{Joined, TemplateError};

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::command::{self, CommandError};
-use super::credentials::{self, SecretError};
-use super::{MIN_PLUGIN_SECRET, Secret};
 use crate::config::{PluginName, SecretGrant, SecretSource};
 use crate::home::Home;
+use crate::secrets::{CommandError, MIN_PLUGIN_SECRET, Secret, SecretError, command, credentials};
 
 /// What keeps a plugin's secrets from being used: all of it, so that one look mends it.
 #[derive(Debug, thiserror::Error)]
