@@ -26,7 +26,7 @@ use super::error::{CallError, TrapClass};
 use super::grants::Reach;
 use super::output::cut;
 use super::rate::Rate;
-use super::record::{Record, Running, Slot};
+use super::record::{Record, Running, Slot, Whose};
 use super::state::{Caller, Conditions, MAX_RESOURCES, State};
 use super::supervisor::{Change, Quarantine, Supervisor};
 
@@ -163,7 +163,11 @@ impl Invoker {
         work: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
         read: impl FnOnce(R) -> Result<T, CallError>,
     ) -> (Result<T, CallError>, CallStats) {
-        let span = tracing::info_span!(
+        // At `debug`, as is what the guest writes, and with its target: a subscriber that formats a span
+        // for each call would cost a small guest half as much again. What is logged above that level
+        // says itself whose call it was.
+        let span = tracing::debug_span!(
+            target: "exoclaw::guest",
             "invoke",
             plugin = %self.reach.plugin,
             function = invocation.function,
@@ -173,7 +177,8 @@ impl Invoker {
             cpu_ms = field::Empty,
             peak_bytes = field::Empty,
         );
-        let mut record = Record::new(&self.counts, &self.supervisor, span.clone());
+        let whose = Whose { plugin: &self.reach.plugin, function: invocation.function, call: invocation.call };
+        let mut record = Record::new(&self.counts, &self.supervisor, whose, span.clone());
         let recorded = async {
             let result = self.attempt(&mut record, invocation, work, read).await;
             let stats = record.close(&result);
@@ -291,7 +296,7 @@ impl Invoker {
         } else if let Some(I32Exit(status)) = error.downcast_ref() {
             CallError::Exit(*status)
         } else if let Some(trap) = error.downcast_ref::<Trap>() {
-            tracing::debug!(error = format!("{error:#}"), "the guest trapped");
+            tracing::debug!(plugin = %self.reach.plugin, error = format!("{error:#}"), "the guest trapped");
             CallError::Trap(TrapClass::from(*trap))
         } else if let Some(ResourceTableError::Full) = error.downcast_ref() {
             CallError::Handles(MAX_RESOURCES)

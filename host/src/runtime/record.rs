@@ -6,6 +6,7 @@ use tokio::sync::SemaphorePermit;
 use tracing::{Span, record_all};
 use wasmtime::Store;
 
+use crate::config::PluginName;
 use crate::store::Timestamp;
 
 use super::counts::{Counts, Ending, FailureClass, LastFailure};
@@ -17,11 +18,21 @@ use super::supervisor::{Change, Pass, Supervisor, Verdict};
 /// A place among the plugin's calls, and one among all.
 pub(super) type Slot<'a> = (SemaphorePermit<'a>, SemaphorePermit<'a>);
 
+/// Which call it is, for the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whose<'a> {
+    pub(super) plugin: &'a PluginName,
+    pub(super) function: &'static str,
+    /// The caller's id of it.
+    pub(super) call: &'a str,
+}
+
 /// One call, from when it came. Its end is entered when this is dropped, so that a call which is
 /// given up is not forgotten.
 pub(super) struct Record<'a> {
     pub(super) counts: &'a Counts,
     pub(super) supervisor: &'a Supervisor,
+    whose: Whose<'a>,
     pub(super) span: Span,
     pub(super) came: Instant,
     pub(super) pass: Option<Pass>,
@@ -40,10 +51,11 @@ pub(super) struct Running<'a> {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn new(counts: &'a Counts, supervisor: &'a Supervisor, span: Span) -> Self {
+    pub(super) fn new(counts: &'a Counts, supervisor: &'a Supervisor, whose: Whose<'a>, span: Span) -> Self {
         Self {
             counts,
             supervisor,
+            whose,
             span,
             came: Instant::now(),
             pass: None,
@@ -97,12 +109,15 @@ impl<'a> Record<'a> {
             Some(Change::Entered { length, row }) => {
                 self.counts.quarantined();
                 tracing::warn!(
-                    parent: &self.span, failures = row, seconds = length.as_secs(), last = cause.unwrap_or_default(),
+                    parent: &self.span, plugin = %self.whose.plugin, failures = row, seconds = length.as_secs(), last = cause.unwrap_or_default(),
                     "the plugin keeps failing: it is in quarantine"
                 );
             }
             Some(Change::Left) => {
-                tracing::info!(parent: &self.span, "the plugin answers again: it is out of quarantine")
+                tracing::info!(
+                    parent: &self.span, plugin = %self.whose.plugin,
+                    "the plugin answers again: it is out of quarantine"
+                );
             }
         }
     }
@@ -127,7 +142,11 @@ impl Drop for Record<'_> {
             Ending::Failed(FailureClass::Rate | FailureClass::Quarantined) => {
                 tracing::debug!(parent: &self.span, "the plugin was not called");
             }
-            Ending::Failed(_) => tracing::info!(parent: &self.span, "the plugin did not answer"),
+            Ending::Failed(class) => {
+                let Whose { plugin, function, call } = self.whose;
+                let (outcome, ms) = (class.name(), self.came.elapsed().as_secs_f64() * 1e3);
+                tracing::info!(parent: &self.span, %plugin, function, call, outcome, ms, "the plugin did not answer");
+            }
         }
         self.supervise();
         if let (Ending::Failed(class), Some(error)) = (self.ending, self.failure.take()) {

@@ -58,7 +58,7 @@ impl Hooks {
     /// Where a request goes, if it may.
     fn granted(&self, request: &Request<WasiBody>) -> Result<Origin, Error> {
         let Some(origin) = Origin::of(request.uri()) else {
-            tracing::debug!("a plugin's request was denied: its address has no origin that can be granted");
+            tracing::debug!(plugin = %self.reach.plugin, "a plugin's request was denied: its address has no origin that can be granted");
             return Err(Error::HttpRequestDenied);
         };
         // A tunnel, and what has a server repeat the secrets of a request (Fetch standard, "forbidden
@@ -72,7 +72,8 @@ impl Hooks {
         let path = request.uri().path();
         let allowed = self.reach.grants.http.iter().any(|grant| grant.allows(request.method(), &origin, path));
         if !allowed || !self.called {
-            tracing::debug!(%origin, method = %request.method(), "a plugin's request was denied: no grant allows it");
+            let (plugin, method) = (&self.reach.plugin, request.method());
+            tracing::debug!(%plugin, %origin, %method, "a plugin's request was denied: no grant allows it");
             return Err(Error::HttpRequestDenied);
         }
         Ok(origin)
@@ -155,7 +156,7 @@ async fn send(
     permit: OwnedSemaphorePermit,
 ) -> Sending {
     let Some(client) = &reach.egress.client else {
-        tracing::debug!(%origin, "a plugin's request was denied: the gateway lends no way out");
+        tracing::debug!(plugin = %reach.plugin, %origin, "a plugin's request was denied: the gateway lends no way out");
         return Err(Error::HttpRequestDenied);
     };
     let limit = reach.limits.body.0;
@@ -172,7 +173,7 @@ async fn send(
     let response = match client.send(&origin, request, deadlines).await {
         Ok(response) => response,
         Err(error) => {
-            tracing::debug!(%error, "a plugin's request failed");
+            tracing::debug!(plugin = %reach.plugin, %error, "a plugin's request failed");
             return Err(exchange.cause(fault::before_head(&error.fault)));
         }
     };
