@@ -42,23 +42,43 @@ impl logging::Host for Data {
 pub(crate) struct Bare {
     engine: Engine,
     pre: bindings::ToolPluginPre<Data>,
+    tool: &'static str,
     arguments: String,
+}
+
+/// An instance that waits for its one call.
+pub(crate) struct Prepared {
+    store: Store<Data>,
+    plugin: bindings::ToolPlugin,
 }
 
 impl Bare {
     pub(crate) fn new(engine: &Engine, component: &[u8], arguments: &str) -> wasmtime::Result<Self> {
+        Self::of("echo", engine, component, arguments)
+    }
+
+    pub(crate) fn of(tool: &'static str, engine: &Engine, component: &[u8], arguments: &str) -> wasmtime::Result<Self> {
         let mut linker = Linker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         logging::add_to_linker::<Data, HasSelf<Data>>(&mut linker, |data| data)?;
         let component = Component::new(engine, component)?;
         let pre = bindings::ToolPluginPre::new(linker.instantiate_pre(&component)?)?;
-        Ok(Self { engine: engine.clone(), pre, arguments: arguments.to_owned() })
+        Ok(Self { engine: engine.clone(), pre, tool, arguments: arguments.to_owned() })
     }
 
     pub(crate) async fn call(&self) {
+        self.finish(self.prepare().await).await;
+    }
+
+    pub(crate) async fn prepare(&self) -> Prepared {
         let mut store = Store::new(&self.engine, Data::default());
         // Never reached.
         store.set_epoch_deadline(u64::MAX / 2);
+        let plugin = self.pre.instantiate_async(&mut store).await.unwrap();
+        Prepared { store, plugin }
+    }
+
+    pub(crate) async fn finish(&self, Prepared { mut store, plugin }: Prepared) {
         let context = Context {
             agent: "default".to_owned(),
             session: SESSION.to_owned(),
@@ -66,9 +86,8 @@ impl Bare {
             settings: "{}".to_owned(),
             now: 0,
         };
-        let plugin = self.pre.instantiate_async(&mut store).await.unwrap();
         let tool = plugin.exoclaw_plugin_tool();
-        let name = "echo".to_owned();
+        let name = self.tool.to_owned();
         black_box(tool.call_call(&mut store, &context, &name, &self.arguments).await.unwrap().unwrap());
     }
 }

@@ -34,15 +34,16 @@ const TABLE_ELEMENTS: usize = 100_000;
 const INSTANCE_BYTES: usize = 10 << 20;
 
 /// What a slot keeps in memory between calls and clears by hand, instead of giving it back and
-/// taking a page fault for each page of the next call. Holds the stack and data of a small guest;
-/// more than a guest touches costs more than it saves.
-const KEEP_RESIDENT: usize = 128 << 10;
+/// taking a page fault for each page of the next call. Holds what a call of a JavaScript guest
+/// writes, the most of the four languages; small guests need a tenth, and keep no more than they
+/// touch (bench `knobs`).
+const KEEP_RESIDENT: usize = 512 << 10;
 
 /// The same for its tables: a small guest's function table has a few hundred entries.
 const KEEP_TABLE_RESIDENT: usize = 8 << 10;
 
-/// Slots that keep what is said above while nobody uses them: at most 8 MiB in all.
-const WARM_SLOTS: u32 = 64;
+/// Slots that keep what is said above while nobody uses them: at most 16 MiB in all.
+const WARM_SLOTS: u32 = 32;
 
 /// Where instances come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
