@@ -15,8 +15,8 @@ use crate::config::{AgentName, ByteSize, Config};
 use crate::provider::{Jitter, Providers};
 use crate::runtime::Registry;
 use crate::store::{
-    Accept, Accepted, DynStore, ErrorCode, Idempotency, KeyError, Message, Role, SessionKey, StoreError, Timestamp,
-    TurnId,
+    Accept, Accepted, DynStore, Epoch, ErrorCode, Idempotency, KeyError, Message, Role, SessionKey, StoreError,
+    Timestamp, TurnId,
 };
 
 /// The longest idempotency key, in bytes.
@@ -124,7 +124,7 @@ impl SubmitError {
             Self::TooLarge { .. } => Some(ErrorCode::TooLarge),
             Self::NoAgent { .. } | Self::NoModel(_) => Some(ErrorCode::NoAgent),
             Self::SessionFull { .. } | Self::Full { .. } | Self::Draining => Some(ErrorCode::Busy),
-            Self::Store(StoreError::Full { .. }) => Some(ErrorCode::Busy),
+            Self::Store(StoreError::Full { .. } | StoreError::Sick(_) | StoreError::Closed) => Some(ErrorCode::Busy),
             Self::Store(_) => Some(ErrorCode::Internal),
         }
     }
@@ -232,6 +232,7 @@ impl Dispatcher {
             turn,
             message: Arc::new(Message::text(Role::User, submission.content)),
             idempotency,
+            epoch: Epoch(0),
             now,
         };
         match inner.store.accept(accept).await? {

@@ -19,7 +19,7 @@ use tracing::{Instrument, error, info_span};
 use super::Agent;
 use super::turn::{self, Shared};
 use crate::bus::Topic;
-use crate::store::{ErrorCode, EventBody, SessionKey, StoreError, TurnError, TurnId};
+use crate::store::{Epoch, ErrorCode, EventBody, SessionKey, Step, StoreError, Timestamp, TurnError, TurnId};
 
 /// How long an abort waits for the turn to let go. Ending one takes a commit.
 const ABORT_WAIT: Duration = Duration::from_secs(10);
@@ -103,6 +103,11 @@ pub(super) struct Job {
 impl Job {
     pub(super) async fn publish(&self, body: EventBody) -> Result<(), StoreError> {
         self.topic.publish(self.turn, body).await
+    }
+
+    /// A step of the turn that adds nothing yet.
+    pub(super) fn step(&self) -> Step {
+        Step::of(self.session.clone(), self.turn, Epoch(0), Timestamp::now())
     }
 
     /// Ends the turn for whoever watches, when nothing can be stored.

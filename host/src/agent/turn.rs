@@ -371,16 +371,14 @@ async fn settle(shared: &Shared, job: &Job, mut work: Work, end: EventBody) -> R
     }
     let events = job.topic.end(job.turn, end).await?;
     let Some(told) = events.last().cloned() else { return Ok(()) };
-    let step = Step { session: job.session.clone(), turn: job.turn, messages: last, now: Timestamp::now() };
-    let stored = shared.store.finish(TurnEnd { step, events }).await;
+    let step = Step { messages: last, events, ..job.step() };
+    let stored = shared.store.finish(TurnEnd { step, deliveries: Vec::new() }).await;
     job.topic.ended(job.turn, &told);
     stored
 }
 
 impl Shared {
     async fn append(&self, job: &Job, message: Arc<Message>) -> Result<(), StoreError> {
-        let step =
-            Step { session: job.session.clone(), turn: job.turn, messages: vec![message], now: Timestamp::now() };
-        self.store.append(step).await
+        self.store.append(Step { messages: vec![message], ..job.step() }).await
     }
 }

@@ -1,5 +1,7 @@
 //! What a conversation consists of, in no provider's format.
 
+mod read;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -41,7 +43,7 @@ impl Message {
 }
 
 /// A piece of a message.
-#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Block {
     /// Plain text or Markdown.
@@ -54,7 +56,7 @@ pub enum Block {
         /// What was thought.
         text: String,
         /// The provider's proof that it thought so; absent where it gives none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         signature: Option<String>,
     },
     /// Reasoning that the provider encrypted; goes back unchanged.
@@ -155,7 +157,7 @@ pub struct TokenUsage {
 }
 
 /// A message of a session's history.
-#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct StoredMessage {
     /// Where it stands in the history.
     pub position: Position,

@@ -4,56 +4,113 @@
 //! whole or not at all, and once it returned it stays. Nothing above this module can tell which
 //! engine is underneath.
 
+mod channel;
 #[cfg(test)]
 mod contract;
+mod delivery;
+mod error;
 mod event;
+mod fact;
 mod file;
+mod health;
 mod id;
 mod key;
 mod kv;
+mod ledger;
 mod memory;
 mod message;
+mod portable;
+mod retention;
 mod schema;
+pub mod sqlite;
+mod turn;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+pub use channel::{
+    ChannelCommit, Channels, EVENT_WINDOW, EventId, Incoming, IncomingOutcome, MAX_CHANNEL_STATE, MAX_SET_ASIDE,
+    NewSetAside, SetAside, SetAsideId,
+};
+pub use delivery::{Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryUpdate, NewDelivery, Outbox};
+pub use error::StoreError;
 pub use event::{Delta, DoneReason, ErrorCode, Event, EventBody, TurnError, Usage};
+pub use fact::{Fact, FactId, MAX_FACT, NewFact, Recall};
 pub use file::{
     FILE_OVERHEAD, FileAppend, FileId, FileIdError, FileName, FileNameError, FileOutcome, FileRecord, FileRef,
     MAX_FILE_NAME, MAX_FILE_PIECE, MimeType, MimeTypeError, NewFile, SessionFiles,
 };
-pub use id::{Position, Seq, Timestamp, TurnId, TurnIdError};
+pub use health::{Health, Sickness};
+pub use id::{Epoch, Position, Seq, Timestamp, TurnId, TurnIdError};
 pub use key::{KeyError, MAX_KEY_BYTES, SessionKey};
 pub use kv::{
     KV_OVERHEAD, KvExpected, KvKey, KvKeyError, KvOutcome, KvScope, KvSet, KvSpace, KvValue, KvValueError, MAX_KV_KEY,
     MAX_KV_PAGE, MAX_KV_VALUE, PluginData, kv_cost,
 };
+pub use ledger::{CallOutcome, Ledger, LedgerEntry, LedgerFilter, LedgerRecord, ModelCall, ModelCallEnd, ModelCallId};
 pub use memory::{MemoryLimits, MemoryStore};
 pub use message::{Block, Message, Role, StopReason, StoredMessage, TokenUsage, ToolContent, ToolResult, ToolUse};
-
-/// How long an idempotency key is remembered.
-pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+pub use portable::{ExportCursor, PORTABLE_VERSION, Portable, Record};
+pub use retention::Retention;
+pub use turn::{
+    Accept, Accepted, CallAnswered, CallState, Dispatch, IDEMPOTENCY_WINDOW, Idempotency, OpenTurn, Resume, Step,
+    TurnEnd, TurnState,
+};
 
 /// A store, of whichever engine.
 pub type DynStore = Arc<dyn Store>;
 
-/// The operations of the product on what it keeps; those on plugins' data and on files stand in
-/// [`PluginData`] and [`SessionFiles`].
-pub trait Store: PluginData + SessionFiles {
+/// The operations of the product on what it keeps. This trait has those on sessions and turns; its
+/// supertraits have the others.
+///
+/// Whoever advances a session's lane, a channel or a delivery says in which [`Epoch`] it owns the store. Each
+/// of them keeps the epoch of whoever advanced it last, and an older one is refused
+/// ([`StoreError::Superseded`]): a gateway that was taken for dead changes nothing any more.
+pub trait Store: PluginData + SessionFiles + Channels + Outbox + Ledger + Recall + Portable {
+    /// Becomes an owner: an epoch later than all that were given before.
+    fn take_over(&self) -> BoxFuture<'_, Result<Epoch, StoreError>>;
+
     /// Stores a user's message and opens its turn; creates the session where there is none. A
     /// repeated idempotency key opens nothing.
+    ///
+    /// # Errors
+    /// Nothing was stored.
     fn accept(&self, accept: Accept) -> BoxFuture<'_, Result<Accepted, StoreError>>;
 
-    /// Appends what one step of a turn added to the history: the model's message, or the
-    /// results of the tools that it called.
+    /// Stores what a turn did since its last transaction.
+    ///
+    /// # Errors
+    /// Nothing was stored. [`StoreError::NoTurn`], where the turn is not open.
     fn append(&self, step: Step) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Ends a turn: its last messages and all its events, in order of `seq`.
+    /// Stores the intent to run calls of tools. One that is there already stays as it is.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    fn dispatch(&self, dispatch: Dispatch) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Stores the result of a call, until a message holds it.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    fn answered(&self, answered: CallAnswered) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Ends a turn: its last messages, events and records, and its deliveries.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
     fn finish(&self, end: TurnEnd) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// The turns that are open, in the order in which their messages were stored, after `after`.
+    fn open_turns(&self, after: Option<OpenTurn>, limit: usize) -> BoxFuture<'_, Result<Vec<OpenTurn>, StoreError>>;
+
+    /// Takes an open turn up again, and says where it stands. Nothing, where it is not open.
+    ///
+    /// # Errors
+    /// [`StoreError::Superseded`].
+    fn resume(&self, resume: Resume) -> BoxFuture<'_, Result<Option<TurnState>, StoreError>>;
 
     /// The newest messages since the session was last reset, oldest first, at most `limit`.
     fn recent<'a>(
@@ -63,6 +120,9 @@ pub trait Store: PluginData + SessionFiles {
     ) -> BoxFuture<'a, Result<Vec<StoredMessage>, StoreError>>;
 
     /// A page of the history, oldest first, ending before `before` (or with the newest).
+    ///
+    /// # Errors
+    /// [`StoreError::NoSession`].
     fn history<'a>(
         &'a self,
         session: &'a SessionKey,
@@ -70,7 +130,8 @@ pub trait Store: PluginData + SessionFiles {
         limit: usize,
     ) -> BoxFuture<'a, Result<Page<StoredMessage, Position>, StoreError>>;
 
-    /// Events of ended turns after `after`, in order, at most `limit`.
+    /// Events of turns after `after`, in order, at most `limit`: all of ended turns, and of open ones
+    /// what is stored of them.
     fn events<'a>(
         &'a self,
         session: &'a SessionKey,
@@ -96,63 +157,22 @@ pub trait Store: PluginData + SessionFiles {
     /// From now on the model sees nothing of what came before; the history keeps it. Says
     /// whether there was such a session.
     fn reset<'a>(&'a self, session: &'a SessionKey, now: Timestamp) -> BoxFuture<'a, Result<bool, StoreError>>;
-}
 
-/// A message that was received.
-#[derive(Debug, Clone)]
-pub struct Accept {
-    /// Where it belongs.
-    pub session: SessionKey,
-    /// The turn that it opens.
-    pub turn: TurnId,
-    /// What was said.
-    pub message: Arc<Message>,
-    /// Under which a repeat is recognised.
-    pub idempotency: Option<Idempotency>,
-    /// When.
-    pub now: Timestamp,
-}
+    /// Removes a session and all that belongs to it: messages, turns, open ones too, events, keys,
+    /// plugins' data, files, deliveries, facts that were learnt in it. The ledger stays, since what was
+    /// spent was spent. Says whether there was such a session.
+    ///
+    /// # Errors
+    /// [`StoreError::Superseded`].
+    fn delete<'a>(&'a self, session: &'a SessionKey, epoch: Epoch) -> BoxFuture<'a, Result<bool, StoreError>>;
 
-/// A client's key for a message, kept for [`IDEMPOTENCY_WINDOW`] within the session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Idempotency {
-    /// The client's key.
-    pub key: String,
-    /// Of the parameters: the same key with others is a mistake.
-    pub digest: [u8; 32],
-}
+    /// Removes what is older or more than is to be kept of an agent's sessions, and what has passed its
+    /// window everywhere; turns that are open stay whole. Does a bounded amount of work, and says
+    /// whether there is more of it.
+    fn retain(&self, retention: Retention) -> BoxFuture<'_, Result<bool, StoreError>>;
 
-/// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accepted {
-    /// It is stored, its turn open.
-    New,
-    /// The key was used before, with the same parameters, by this turn.
-    Duplicate(TurnId),
-    /// The key was used before, with other parameters.
-    KeyReused,
-}
-
-/// Messages that a turn adds before it ends.
-#[derive(Debug, Clone)]
-pub struct Step {
-    /// The session.
-    pub session: SessionKey,
-    /// The turn.
-    pub turn: TurnId,
-    /// What is added.
-    pub messages: Vec<Arc<Message>>,
-    /// When.
-    pub now: Timestamp,
-}
-
-/// The end of a turn.
-#[derive(Debug, Clone)]
-pub struct TurnEnd {
-    /// The session, the turn, its last messages.
-    pub step: Step,
-    /// All the turn's events.
-    pub events: Vec<Arc<Event>>,
+    /// How the store is.
+    fn health(&self) -> Health;
 }
 
 /// A session, as lists show it.
@@ -177,18 +197,4 @@ pub struct Page<T, C> {
     pub items: Vec<T>,
     /// The cursor of the next page; absent on the last one.
     pub next: Option<C>,
-}
-
-/// Why the store could not do what it was asked.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// All sessions that the limit allows are at work.
-    #[error("{limit} sessions are in use, the limit of `[limits] sessions`; try again when one is idle, or raise it")]
-    Full {
-        /// The limit.
-        limit: usize,
-    },
-    /// No such session.
-    #[error("there is no session `{0}`")]
-    NoSession(SessionKey),
 }

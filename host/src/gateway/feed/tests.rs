@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::bus::Topic;
 use crate::store::{
-    Accept, Delta, DoneReason, EventBody, MemoryLimits, MemoryStore, Message, Role, Step, Timestamp, TurnEnd,
+    Accept, Delta, DoneReason, Epoch, EventBody, MemoryLimits, MemoryStore, Message, Role, Step, Timestamp, TurnEnd,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -40,7 +40,14 @@ impl World {
 
     async fn accept(&self, turn: u64) -> Result {
         let message = Arc::new(Message::text(Role::User, "x"));
-        let accept = Accept { session: session(), turn: id(turn), message, idempotency: None, now: Timestamp(turn) };
+        let accept = Accept {
+            session: session(),
+            turn: id(turn),
+            message,
+            idempotency: None,
+            epoch: Epoch(0),
+            now: Timestamp(turn),
+        };
         self.store.accept(accept).await?;
         self.topic.reserve().await?;
         Ok(())
@@ -60,8 +67,8 @@ impl World {
     async fn end(&self, turn: u64) -> Result {
         let events = self.topic.end(id(turn), done()).await?;
         let last = events.last().cloned().ok_or("no events")?;
-        let step = Step { session: session(), turn: id(turn), messages: Vec::new(), now: Timestamp(turn) };
-        self.store.finish(TurnEnd { step, events }).await?;
+        let step = Step { events, ..Step::of(session(), id(turn), Epoch(0), Timestamp(turn)) };
+        self.store.finish(TurnEnd { step, deliveries: Vec::new() }).await?;
         self.topic.ended(id(turn), &last);
         Ok(())
     }

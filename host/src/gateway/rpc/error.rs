@@ -76,8 +76,9 @@ impl RpcError {
 impl From<StoreError> for RpcError {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::Full { .. } => ErrorCode::Busy,
-            StoreError::NoSession(_) => ErrorCode::NotFound,
+            StoreError::Full { .. } | StoreError::Sick(_) | StoreError::Closed => ErrorCode::Busy,
+            StoreError::NoSession(_) | StoreError::NoTurn(_) => ErrorCode::NotFound,
+            StoreError::Superseded { .. } | StoreError::Corrupt { .. } => ErrorCode::Internal,
         };
         Self::application(code, error.to_string())
     }

@@ -1,7 +1,9 @@
 //! Events on their way to clients. The tests publish what turns would.
 
 use super::*;
-use crate::store::{Accept, Delta, DoneReason, EventBody, Message as Said, Role, SessionKey, Step, TurnEnd, TurnId};
+use crate::store::{
+    Accept, Delta, DoneReason, Epoch, EventBody, Message as Said, Role, SessionKey, Step, TurnEnd, TurnId,
+};
 
 fn session() -> SessionKey {
     "a:b:c:d".parse().expect("a key")
@@ -19,7 +21,14 @@ impl Running {
 
     async fn begin(&self, n: u64) -> Result {
         let message = Arc::new(Said::text(Role::User, "x"));
-        let accept = Accept { session: session(), turn: turn(n), message, idempotency: None, now: Timestamp(n) };
+        let accept = Accept {
+            session: session(),
+            turn: turn(n),
+            message,
+            idempotency: None,
+            epoch: Epoch(0),
+            now: Timestamp(n),
+        };
         self.dispatcher.store().accept(accept).await?;
         let topic = self.topic();
         topic.reserve().await?;
@@ -37,8 +46,8 @@ impl Running {
         let done = EventBody::Done { stop_reason: DoneReason::EndTurn, text: "x".into() };
         let events = topic.end(turn(n), done).await?;
         let last = events.last().cloned().ok_or("no events")?;
-        let step = Step { session: session(), turn: turn(n), messages: Vec::new(), now: Timestamp(n) };
-        self.dispatcher.store().finish(TurnEnd { step, events }).await?;
+        let step = Step { events, ..Step::of(session(), turn(n), Epoch(0), Timestamp(n)) };
+        self.dispatcher.store().finish(TurnEnd { step, deliveries: Vec::new() }).await?;
         topic.ended(turn(n), &last);
         Ok(())
     }
@@ -215,7 +224,7 @@ async fn a_page_of_large_messages_holds_fewer_and_the_next_goes_on() -> Result {
     let gateway = start(&config(), None)?;
     gateway.begin(1).await?;
     let large = Arc::new(Said::text(Role::Assistant, "x".repeat(400 << 10)));
-    let step = Step { session: session(), turn: turn(1), messages: vec![large; 5], now: Timestamp(1) };
+    let step = Step { messages: vec![large; 5], ..Step::of(session(), turn(1), Epoch(0), Timestamp(1)) };
     gateway.dispatcher.store().append(step).await?;
     let mut client = gateway.client().await?;
     let (mut before, mut seen) = (Value::Null, Vec::new());

@@ -1,0 +1,1 @@
+-- Plugins' data, files, channels, the outbox, facts. What belongs to a session refers to its row and goes with it.
