@@ -33,7 +33,7 @@ use std::path::PathBuf;
 
 pub use error::OpenError;
 pub use lock::Holder;
-pub use maintain::{CopyError, MaintainError, Progress, backup};
+pub use maintain::{Compacted, CopyError, MaintainError, Problem, Progress, Verified, backup, compact, verify};
 
 use self::db::Db;
 use crate::config::ByteSize;
