@@ -78,6 +78,7 @@ impl From<StoreError> for RpcError {
         let code = match &error {
             StoreError::Full { .. } | StoreError::Sick(_) | StoreError::Closed => ErrorCode::Busy,
             StoreError::NoSession(_) | StoreError::NoTurn(_) => ErrorCode::NotFound,
+            StoreError::TooLarge { .. } => ErrorCode::TooLarge,
             StoreError::Superseded { .. } | StoreError::Corrupt { .. } => ErrorCode::Internal,
         };
         Self::application(code, error.to_string())
