@@ -44,6 +44,14 @@ pub enum StoreError {
         /// Why not.
         reason: String,
     },
+    /// What is imported cannot be read as what it should be.
+    #[error("a record has {what} that cannot be read: {reason}; export it anew, or remove the record")]
+    BadRecord {
+        /// What.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
     /// The store was closed.
     #[error("the store is closed, since the gateway goes down; try again when it is back")]
     Closed,

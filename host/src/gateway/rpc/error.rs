@@ -79,7 +79,9 @@ impl From<StoreError> for RpcError {
             StoreError::Full { .. } | StoreError::Sick(_) | StoreError::Closed => ErrorCode::Busy,
             StoreError::NoSession(_) | StoreError::NoTurn(_) => ErrorCode::NotFound,
             StoreError::TooLarge { .. } => ErrorCode::TooLarge,
-            StoreError::Superseded { .. } | StoreError::Corrupt { .. } => ErrorCode::Internal,
+            StoreError::Superseded { .. } | StoreError::Corrupt { .. } | StoreError::BadRecord { .. } => {
+                ErrorCode::Internal
+            }
         };
         Self::application(code, error.to_string())
     }

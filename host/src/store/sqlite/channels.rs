@@ -80,15 +80,15 @@ fn commit(connection: &Connection, commit: &ChannelCommit) -> SqlResult<Vec<Inco
 
 /// Forgets at most `limit` events whose window has passed, and says how many there were.
 pub(super) fn forget(connection: &Connection, now: Timestamp, limit: usize) -> SqlResult<usize> {
-    let mut statement = connection.prepare_cached(
-        "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at <= ?1 ORDER BY at LIMIT ?2)",
-    )?;
+    let mut statement = connection
+        .prepare_cached("DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at <= ?1 ORDER BY at LIMIT ?2)")?;
     let last = integer(now.0).saturating_sub(window());
     Ok(statement.execute(params![last, rows(limit)])?)
 }
 
 /// Of one channel and of all: two statements, since no index serves both.
-const OF_CHANNEL: &str = "SELECT id, channel, at, reason, event FROM set_aside WHERE channel = ?2 AND id > ?1 ORDER BY id";
+const OF_CHANNEL: &str =
+    "SELECT id, channel, at, reason, event FROM set_aside WHERE channel = ?2 AND id > ?1 ORDER BY id";
 const OF_ALL: &str = "SELECT id, channel, at, reason, event FROM set_aside WHERE id > ?1 ORDER BY id";
 
 fn page(

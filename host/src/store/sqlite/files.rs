@@ -49,8 +49,9 @@ impl File {
 
     /// Adds to its end, whatever the limits.
     pub(super) fn extend(&self, connection: &Connection, mut data: &[u8]) -> SqlResult<()> {
-        let mut last = connection
-            .prepare_cached("SELECT id, start, length(data) FROM file_pieces WHERE file = ?1 ORDER BY start DESC LIMIT 1")?;
+        let mut last = connection.prepare_cached(
+            "SELECT id, start, length(data) FROM file_pieces WHERE file = ?1 ORDER BY start DESC LIMIT 1",
+        )?;
         let last = last
             .query_row([self.id], |row| Ok((row.get::<_, i64>(0)?, number(row.get(1)?), number(row.get(2)?))))
             .optional()?;
@@ -200,9 +201,8 @@ fn stat(connection: &Connection, session: &SessionKey, id: FileId) -> SqlResult<
 }
 
 fn remove(connection: &Connection, session: &SessionKey, ids: &[FileId]) -> SqlResult<()> {
-    let mut statement = connection.prepare_cached(
-        "DELETE FROM files WHERE session = (SELECT id FROM sessions WHERE key = ?1) AND file = ?2",
-    )?;
+    let mut statement = connection
+        .prepare_cached("DELETE FROM files WHERE session = (SELECT id FROM sessions WHERE key = ?1) AND file = ?2")?;
     for id in ids {
         statement.execute([session.as_str(), id.as_str()])?;
     }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::cells::{corrupt, from_json, integer, json, number, parse, rows};
 use super::error::SqlResult;
-use super::sessions;
+use super::{recall, sessions};
 use crate::store::{Block, Message, Page, Position, Role, SessionKey, StoredMessage, Timestamp, TurnId};
 
 /// A row of the table, as it is stored or read.
@@ -69,8 +69,9 @@ pub(super) fn insert(connection: &Connection, session: i64, message: &StoredMess
     let (place, at) = (integer(position.0), integer(at.0));
     let row = statement.insert((session, place, turn.as_str(), at, role(message.role), &blocks))?;
     if let Some(text) = searched(message) {
-        let mut statement = connection.prepare_cached("INSERT INTO message_text (rowid, text) VALUES (?, ?)")?;
-        statement.execute((row, text))?;
+        let mut statement =
+            connection.prepare_cached("INSERT INTO message_text (rowid, session, text) VALUES (?, ?, ?)")?;
+        statement.execute((row, recall::session_word(session), text))?;
     }
     Ok(blocks.len() as u64)
 }

@@ -13,41 +13,32 @@ use crate::store::{
     Timestamp,
 };
 
-/// What a delivery consists of, as [`read`] takes it.
-macro_rules! select {
-    ($rest:literal) => {
-        concat!(
-            "SELECT deliveries.delivery, sessions.key, deliveries.channel, deliveries.conversation, deliveries.content,
-                deliveries.draft, deliveries.state, deliveries.progress, deliveries.attempts, deliveries.due,
-                deliveries.reason, deliveries.created_at
-             FROM deliveries JOIN sessions ON sessions.id = deliveries.session ",
-            $rest
-        )
-    };
+/// What a delivery consists of, as [`read`] takes it, of `deliveries` joined with `sessions`.
+pub(super) const COLUMNS: &str = "deliveries.delivery, sessions.key, deliveries.channel, deliveries.conversation,
+    deliveries.content, deliveries.draft, deliveries.state, deliveries.progress, deliveries.attempts, deliveries.due,
+    deliveries.reason, deliveries.created_at";
+
+fn select(which: &str) -> String {
+    format!("SELECT {COLUMNS} FROM deliveries JOIN sessions ON sessions.id = deliveries.session {which}")
 }
 
-const ONE: &str = select!("WHERE deliveries.delivery = ?1");
+const ONE: &str = "WHERE deliveries.delivery = ?1";
 
 /// In the order of ids. The states are a list in JSON; null is any.
-const OF_CHANNEL: &str = select!(
-    "WHERE deliveries.channel = ?4 AND deliveries.delivery > ?1
+const OF_CHANNEL: &str = "WHERE deliveries.channel = ?4 AND deliveries.delivery > ?1
        AND (?2 IS NULL OR deliveries.state IN (SELECT value FROM json_each(?2)))
-     ORDER BY deliveries.delivery LIMIT ?3"
-);
-const OF_ALL: &str = select!(
-    "WHERE deliveries.delivery > ?1 AND (?2 IS NULL OR deliveries.state IN (SELECT value FROM json_each(?2)))
-     ORDER BY deliveries.delivery LIMIT ?3"
-);
+     ORDER BY deliveries.delivery LIMIT ?3";
+const OF_ALL: &str = "WHERE deliveries.delivery > ?1
+       AND (?2 IS NULL OR deliveries.state IN (SELECT value FROM json_each(?2)))
+     ORDER BY deliveries.delivery LIMIT ?3";
 
 /// First the row at the head of each conversation, out of the index of what is open; then of these the ones that
 /// are due. Contents are read of those only that are returned.
-const DUE: &str = select!(
-    "WHERE deliveries.id IN (
+const DUE: &str = "WHERE deliveries.id IN (
        SELECT id FROM deliveries
        WHERE id IN (SELECT min(id) FROM deliveries WHERE channel = ?1 AND open = 1 GROUP BY conversation) AND due <= ?2
        ORDER BY due, id LIMIT ?3)
-     ORDER BY deliveries.due, deliveries.id"
-);
+     ORDER BY deliveries.due, deliveries.id";
 
 pub(super) fn state_text(state: DeliveryState) -> &'static str {
     match state {
@@ -74,7 +65,8 @@ fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     row.get(column)
 }
 
-fn read(row: &Row<'_>) -> SqlResult<Delivery> {
+/// A row of [`COLUMNS`].
+pub(super) fn read(row: &Row<'_>) -> SqlResult<Delivery> {
     let bytes = |bytes: Vec<u8>| Bytes::from(bytes);
     Ok(Delivery {
         id: DeliveryId(parse("a delivery's id", &text(row, 0)?)?),
@@ -164,7 +156,8 @@ fn page(
     // No id is empty.
     let after = after.as_ref().map_or("", |after| after.0.as_str());
     let more = rows(limit.saturating_add(1));
-    let mut statement = connection.prepare_cached(if filter.channel.is_some() { OF_CHANNEL } else { OF_ALL })?;
+    let mut statement =
+        connection.prepare_cached(&select(if filter.channel.is_some() { OF_CHANNEL } else { OF_ALL }))?;
     let mut found = match &filter.channel {
         Some(channel) => statement.query(params![after, states, more, channel])?,
         None => statement.query(params![after, states, more])?,
@@ -180,7 +173,7 @@ fn page(
 }
 
 fn due(connection: &Connection, channel: &str, now: Timestamp, limit: usize) -> SqlResult<Vec<Delivery>> {
-    let mut statement = connection.prepare_cached(DUE)?;
+    let mut statement = connection.prepare_cached(&select(DUE))?;
     let mut found = statement.query(params![channel, integer(now.0), rows(limit)])?;
     let mut deliveries = Vec::new();
     while let Some(row) = found.next()? {
@@ -200,7 +193,7 @@ impl Outbox for SqliteStore {
 
     fn delivery(&self, id: DeliveryId) -> BoxFuture<'_, Result<Option<Delivery>, StoreError>> {
         let one = move |connection: &Connection| {
-            let mut statement = connection.prepare_cached(ONE)?;
+            let mut statement = connection.prepare_cached(&select(ONE))?;
             let mut found = statement.query([id.0.as_str()])?;
             found.next()?.map(read).transpose()
         };
@@ -226,10 +219,4 @@ impl Outbox for SqliteStore {
         let channel = channel.to_owned();
         self.db.read(move |connection| due(connection, &channel, now, limit)).boxed()
     }
-}
-
-/// Opens a delivery, within the transaction of its turn. Says whether it is open now.
-pub(super) fn open(connection: &rusqlite::Connection, delivery: &NewDelivery) -> super::error::SqlResult<bool> {
-    let _ = (connection, delivery);
-    Ok(true)
 }

@@ -45,6 +45,8 @@ CREATE INDEX IF NOT EXISTS messages_turn ON messages (turn);
 
 -- The text blocks of a message, under its `id`. A message without any has no row. It keeps no copy of the texts.
 CREATE VIRTUAL TABLE IF NOT EXISTS message_text USING fts5 (
+    -- One word, the row of the session after an `s`: a search is held to one session by the index.
+    session,
     text,
     content = '',
     contentless_delete = 1,
