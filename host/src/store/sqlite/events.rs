@@ -51,7 +51,7 @@ pub(super) fn after(
     let found = match turn {
         None => {
             let mut statement = connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM events JOIN turns ON turns.id = events.turn
+                "SELECT {COLUMNS} FROM events CROSS JOIN turns ON turns.id = events.turn
                  WHERE events.session = ? AND events.seq > ? ORDER BY events.seq LIMIT ?"
             ))?;
             let found = statement.query_map((row_of_session, after, rows(limit)), row)?;
@@ -76,7 +76,7 @@ pub(super) fn of_turn(
     limit: usize,
 ) -> SqlResult<Vec<EventRow>> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM events JOIN turns ON turns.id = events.turn
+        "SELECT {COLUMNS} FROM events INDEXED BY events_turn CROSS JOIN turns ON turns.id = events.turn
          WHERE events.turn = ? AND events.session = ? AND events.seq > ? ORDER BY events.seq LIMIT ?"
     ))?;
     let found = statement.query_map((turn, session, after, rows(limit)), row)?;
