@@ -113,13 +113,15 @@ pub(super) fn finish(connection: &Connection, end: &TurnEnd) -> SqlResult<()> {
     Ok(())
 }
 
+/// The open turns after a row, in the order of their rows.
+pub(super) const OPEN: &str = "SELECT sessions.key, turns.turn, turns.accepted_at
+    FROM turns INDEXED BY turns_open CROSS JOIN sessions ON sessions.id = turns.session
+    WHERE turns.open = 1 AND turns.id > ? ORDER BY turns.id LIMIT ?";
+
 /// The turns that are open, in the order in which their messages were stored.
 pub(super) fn open_after(connection: &Connection, after: Option<&OpenTurn>, limit: usize) -> SqlResult<Vec<OpenTurn>> {
     let after = after.map(|after| place(connection, after)).transpose()?.unwrap_or(i64::MIN);
-    let mut statement = connection.prepare_cached(
-        "SELECT sessions.key, turns.turn, turns.accepted_at
-         FROM turns INDEXED BY turns_open CROSS JOIN sessions ON sessions.id = turns.session WHERE turns.open = 1 AND turns.id > ? ORDER BY turns.id LIMIT ?",
-    )?;
+    let mut statement = connection.prepare_cached(OPEN)?;
     let found = statement
         .query_map((after, rows(limit)), |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?)))?;
     let read = |(session, turn, accepted_at): (String, String, i64)| {
