@@ -21,10 +21,17 @@ pub(super) fn insert(connection: &Connection, session: i64, turn: i64, event: &E
 /// A row of an event: its turn's id, its number, its body.
 pub(super) type EventRow = (String, i64, String);
 
-/// The columns of an [`EventRow`], of `events` joined with `turns`.
-pub(super) const COLUMNS: &str = "turns.turn, events.seq, events.body";
+/// The events of a session after a number, in order, as [`EventRow`]s.
+pub(super) const ALL: &str = "SELECT turns.turn, events.seq, events.body
+    FROM events CROSS JOIN turns ON turns.id = events.turn
+    WHERE events.session = ? AND events.seq > ? ORDER BY events.seq LIMIT ?";
 
-/// A row of [`COLUMNS`].
+/// The events of a turn after a number, in order, as [`EventRow`]s.
+pub(super) const OF_TURN: &str = "SELECT turns.turn, events.seq, events.body
+    FROM events INDEXED BY events_turn CROSS JOIN turns ON turns.id = events.turn
+    WHERE events.turn = ? AND events.session = ? AND events.seq > ? ORDER BY events.seq LIMIT ?";
+
+/// Reads an [`EventRow`].
 pub(super) fn row(row: &Row<'_>) -> rusqlite::Result<EventRow> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
 }
@@ -50,10 +57,7 @@ pub(super) fn after(
     let after = integer(after.0);
     let found = match turn {
         None => {
-            let mut statement = connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM events JOIN turns ON turns.id = events.turn
-                 WHERE events.session = ? AND events.seq > ? ORDER BY events.seq LIMIT ?"
-            ))?;
+            let mut statement = connection.prepare_cached(ALL)?;
             let found = statement.query_map((row_of_session, after, rows(limit)), row)?;
             found.collect::<rusqlite::Result<Vec<_>>>()?
         }
@@ -75,10 +79,7 @@ pub(super) fn of_turn(
     after: i64,
     limit: usize,
 ) -> SqlResult<Vec<EventRow>> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM events JOIN turns ON turns.id = events.turn
-         WHERE events.turn = ? AND events.session = ? AND events.seq > ? ORDER BY events.seq LIMIT ?"
-    ))?;
+    let mut statement = connection.prepare_cached(OF_TURN)?;
     let found = statement.query_map((turn, session, after, rows(limit)), row)?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }

@@ -1,7 +1,7 @@
 //! The ledger, as rows.
 
 use futures_util::future::{BoxFuture, FutureExt};
-use rusqlite::{Connection, Row, ToSql};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql};
 
 use super::SqliteStore;
 use super::cells::{corrupt, integer, number, parse, rows, small};
@@ -163,7 +163,12 @@ fn page(
     after: Option<ModelCallId>,
     limit: usize,
 ) -> SqlResult<Page<LedgerRecord, ModelCallId>> {
-    let (turn, index) = after.map_or((String::new(), -1), |after| (after.turn.to_string(), i64::from(after.index)));
+    let start = match (after, filter.since) {
+        (Some(after), _) => Some((after.turn.to_string(), i64::from(after.index))),
+        (None, None) => Some((String::new(), -1)),
+        (None, Some(since)) => before_first(connection, since)?,
+    };
+    let Some((turn, index)) = start else { return Ok(Page { items: Vec::new(), next: None }) };
     let mut sql = format!("SELECT {COLUMNS} FROM ledger WHERE (turn, call) > (?, ?)");
     let mut values: Vec<&dyn ToSql> = vec![&turn, &index];
     let session = filter.session.as_ref().map(crate::store::SessionKey::as_str);
@@ -190,4 +195,13 @@ fn page(
     items.truncate(limit);
     let next = items.last().filter(|_| more).map(|record| record.call.id);
     Ok(Page { items, next })
+}
+
+/// Behind which id the first call that began at `since` or later is, so that a page of new records does not
+/// begin with a walk over all old ones.
+fn before_first(connection: &Connection, since: Timestamp) -> SqlResult<Option<(String, i64)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT turn, call - 1 FROM ledger INDEXED BY ledger_at WHERE at >= ? ORDER BY turn, call LIMIT 1",
+    )?;
+    Ok(statement.query_row([integer(since.0)], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
 }

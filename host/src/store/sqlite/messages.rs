@@ -9,7 +9,20 @@ use super::error::SqlResult;
 use super::{recall, sessions};
 use crate::store::{Block, Message, Page, Position, Role, SessionKey, StoredMessage, Timestamp, TurnId};
 
-/// A row of the table, as it is stored or read.
+macro_rules! columns {
+    () => {
+        "messages.position, messages.turn, messages.at, messages.role, messages.blocks"
+    };
+}
+
+/// The newest messages of a span of positions, newest first.
+pub(super) const NEWEST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM messages WHERE session = ? AND position >= ? AND position < ? ORDER BY position DESC LIMIT ?"
+);
+
+/// A row of the table, as it is read.
 pub(super) struct MessageRow {
     position: i64,
     turn: String,
@@ -20,7 +33,7 @@ pub(super) struct MessageRow {
 
 impl MessageRow {
     /// The columns that [`MessageRow::of`] reads, in its order.
-    pub(super) const COLUMNS: &str = "messages.position, messages.turn, messages.at, messages.role, messages.blocks";
+    pub(super) const COLUMNS: &str = columns!();
 
     /// A row of [`MessageRow::COLUMNS`].
     pub(super) fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -136,10 +149,7 @@ fn newest(
     before: i64,
     limit: usize,
 ) -> SqlResult<Vec<StoredMessage>> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {} FROM messages WHERE session = ? AND position >= ? AND position < ? ORDER BY position DESC LIMIT ?",
-        MessageRow::COLUMNS
-    ))?;
+    let mut statement = connection.prepare_cached(NEWEST)?;
     let found = statement.query_map((session, from, before, rows(limit)), MessageRow::of)?;
     let mut found = found.map(|row| row?.read()).collect::<SqlResult<Vec<_>>>()?;
     found.reverse();

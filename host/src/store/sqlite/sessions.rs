@@ -64,9 +64,14 @@ pub(super) fn accept(connection: &Connection, accept: &Accept) -> SqlResult<Acce
     Ok(Accepted::New)
 }
 
-const COLUMNS: &str = "key, created_at, updated_at, messages, turns";
+/// One session, as a record.
+const ONE: &str = "SELECT key, created_at, updated_at, messages, turns FROM sessions WHERE key = ?";
 
-/// A row of [`COLUMNS`]: the key's text, and the rest.
+/// The sessions after a key, in the order of their keys, as records.
+pub(super) const PAGE: &str =
+    "SELECT key, created_at, updated_at, messages, turns FROM sessions WHERE key > ? ORDER BY key LIMIT ?";
+
+/// A row of a record: the key's text, and the rest.
 fn record(row: &Row<'_>) -> rusqlite::Result<(String, [i64; 4])> {
     Ok((row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]))
 }
@@ -83,7 +88,7 @@ fn read((key, [created_at, updated_at, messages, turns]): (String, [i64; 4])) ->
 
 /// One session.
 pub(super) fn one(connection: &Connection, session: &SessionKey) -> SqlResult<Option<SessionRecord>> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {COLUMNS} FROM sessions WHERE key = ?"))?;
+    let mut statement = connection.prepare_cached(ONE)?;
     statement.query_row([session.as_str()], record).optional()?.map(read).transpose()
 }
 
@@ -93,8 +98,7 @@ pub(super) fn page(
     after: Option<&SessionKey>,
     limit: usize,
 ) -> SqlResult<Page<SessionRecord, SessionKey>> {
-    let mut statement =
-        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM sessions WHERE key > ? ORDER BY key LIMIT ?"))?;
+    let mut statement = connection.prepare_cached(PAGE)?;
     // No key is empty, and the text of a key sorts as the key does.
     let after = after.map_or("", SessionKey::as_str);
     let found = statement.query_map((after, rows(limit.saturating_add(1))), record)?;

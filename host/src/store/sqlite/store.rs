@@ -111,3 +111,6 @@ impl Store for SqliteStore {
         self.db.health()
     }
 }
+
+#[cfg(test)]
+mod tests;

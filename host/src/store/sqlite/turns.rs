@@ -113,13 +113,15 @@ pub(super) fn finish(connection: &Connection, end: &TurnEnd) -> SqlResult<()> {
     Ok(())
 }
 
+/// The open turns after a row, in the order of their rows.
+pub(super) const OPEN: &str = "SELECT sessions.key, turns.turn, turns.accepted_at
+    FROM turns INDEXED BY turns_open CROSS JOIN sessions ON sessions.id = turns.session
+    WHERE turns.open = 1 AND turns.id > ? ORDER BY turns.id LIMIT ?";
+
 /// The turns that are open, in the order in which their messages were stored.
 pub(super) fn open_after(connection: &Connection, after: Option<&OpenTurn>, limit: usize) -> SqlResult<Vec<OpenTurn>> {
     let after = after.map(|after| place(connection, after)).transpose()?.unwrap_or(i64::MIN);
-    let mut statement = connection.prepare_cached(
-        "SELECT sessions.key, turns.turn, turns.accepted_at FROM turns JOIN sessions ON sessions.id = turns.session
-         WHERE turns.open = 1 AND turns.id > ? ORDER BY turns.id LIMIT ?",
-    )?;
+    let mut statement = connection.prepare_cached(OPEN)?;
     let found = statement
         .query_map((after, rows(limit)), |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?)))?;
     let read = |(session, turn, accepted_at): (String, String, i64)| {
@@ -139,8 +141,8 @@ fn place(connection: &Connection, after: &OpenTurn) -> SqlResult<i64> {
     if let Some(row) = statement.query_row([after.turn.as_str()], |row| row.get(0)).optional()? {
         return Ok(row);
     }
-    let mut statement =
-        connection.prepare_cached("SELECT min(id) - 1 FROM turns WHERE open = 1 AND accepted_at >= ?")?;
+    let mut statement = connection
+        .prepare_cached("SELECT min(id) - 1 FROM turns INDEXED BY turns_open WHERE open = 1 AND accepted_at >= ?")?;
     let found: Option<i64> = statement.query_row([integer(after.accepted_at.0)], |row| row.get(0))?;
     Ok(found.unwrap_or(i64::MAX))
 }
