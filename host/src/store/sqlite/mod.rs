@@ -18,6 +18,8 @@ mod recent_cache;
 mod retain;
 mod sessions;
 mod store;
+#[cfg(test)]
+mod testing;
 mod turns;
 
 use std::path::PathBuf;
