@@ -6,36 +6,47 @@
 //! `INSERT INTO the_table(the_table, rank) VALUES('secure-delete', 1);`. Without it a deleted row's words stay
 //! in the index's segments, with a mark, until they are merged.
 
+mod cells;
 mod channels;
 mod commit;
 mod connection;
+mod counters;
 mod db;
 mod error;
+mod events;
 mod files;
 mod health;
 mod kv;
 mod ledger;
 mod lock;
 mod maintain;
+mod messages;
 mod migrate;
 mod outbox;
 mod portable;
 mod readers;
 mod recall;
+mod recent_cache;
+mod retain;
 mod sessions;
 mod store;
 mod task;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
+mod turns;
 mod writer;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use error::OpenError;
 pub use lock::Holder;
 pub use maintain::{Compacted, CopyError, MaintainError, Problem, Progress, Verified, backup, compact, verify};
 
 use self::db::Db;
+use self::recent_cache::RecentCache;
 use crate::config::ByteSize;
 
 /// What a commit outlives.
@@ -66,6 +77,7 @@ pub struct SqliteOptions {
 pub struct SqliteStore {
     db: Db,
     options: SqliteOptions,
+    recent: Arc<RecentCache>,
 }
 
 impl SqliteStore {
@@ -75,6 +87,6 @@ impl SqliteStore {
     /// What is in the way, and what to do.
     pub fn open(options: SqliteOptions) -> Result<Self, OpenError> {
         let db = Db::open(&options)?;
-        Ok(Self { db, options })
+        Ok(Self { db, options, recent: Arc::default() })
     }
 }
