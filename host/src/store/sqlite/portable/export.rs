@@ -201,7 +201,7 @@ fn turn(row: &Row<'_>) -> SqlResult<Record> {
 }
 
 fn turn_events() -> String {
-    let columns = events::COLUMNS;
+    let columns = "turns.turn, events.seq, events.body";
     format!(
         "SELECT {columns}, sessions.key, events.session, events.seq
          FROM events JOIN turns ON turns.id = events.turn JOIN sessions ON sessions.id = events.session
