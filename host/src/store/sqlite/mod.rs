@@ -17,6 +17,8 @@ mod recall;
 mod retain;
 mod sessions;
 mod store;
+#[cfg(test)]
+mod testing;
 mod turns;
 
 use std::path::PathBuf;
