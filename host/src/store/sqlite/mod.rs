@@ -3,6 +3,8 @@
 
 mod cells;
 mod channels;
+#[cfg(test)]
+mod contract_tests;
 mod counters;
 mod db;
 mod error;
