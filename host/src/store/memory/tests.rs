@@ -63,7 +63,7 @@ proptest! {
     fn every_answer_is_the_models(operations in contract::operations()) {
         let limits = MemoryLimits { turns: 1_000, ..MemoryLimits::default() };
         let reopen = async |store: Option<DynStore>| store.unwrap_or_else(|| Arc::new(MemoryStore::new(limits)));
-        let tokio = tokio::runtime::Builder::new_current_thread().build()?;
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         tokio.block_on(contract::the_store_does_what_the_model_does(reopen, operations))?;
     }
 }
@@ -88,7 +88,7 @@ proptest! {
     #[test]
     fn plugins_keep_what_they_set_within_their_quota(uses in contract::uses()) {
         let store = MemoryStore::new(MemoryLimits::default());
-        let tokio = tokio::runtime::Builder::new_current_thread().build()?;
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         tokio.block_on(contract::keys_and_values_are_maps_within_a_quota(&store, uses))?;
     }
 }

@@ -35,14 +35,14 @@ proptest! {
             let store: DynStore = Arc::new(open(folder.path()));
             store
         };
-        let tokio = tokio::runtime::Builder::new_current_thread().build()?;
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         tokio.block_on(contract::the_store_does_what_the_model_does(reopen, operations))?;
     }
 
     #[test]
     fn plugins_keep_what_they_set_within_their_quota(uses in contract::uses()) {
         let folder = tempfile::tempdir()?;
-        let tokio = tokio::runtime::Builder::new_current_thread().build()?;
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         tokio.block_on(contract::keys_and_values_are_maps_within_a_quota(&open(folder.path()), uses))?;
     }
 }
