@@ -1,17 +1,27 @@
 //! The engine that keeps everything in a SQLite file: one writer that groups the transactions of all
 //! sessions into synced commits, readers beside it.
 
+mod cells;
 mod channels;
+#[cfg(test)]
+mod contract_tests;
+mod counters;
 mod db;
 mod error;
+mod events;
 mod files;
 mod kv;
 mod ledger;
+mod messages;
 mod outbox;
 mod portable;
 mod recall;
+mod retain;
 mod sessions;
 mod store;
+#[cfg(test)]
+mod testing;
+mod turns;
 
 use std::path::PathBuf;
 
