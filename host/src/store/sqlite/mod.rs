@@ -16,6 +16,7 @@ mod messages;
 mod outbox;
 mod portable;
 mod recall;
+mod recent_cache;
 mod retain;
 mod sessions;
 mod store;
@@ -24,10 +25,12 @@ mod testing;
 mod turns;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use error::OpenError;
 
 use self::db::Db;
+use self::recent_cache::RecentCache;
 use crate::config::ByteSize;
 
 /// What a commit outlives.
@@ -58,6 +61,7 @@ pub struct SqliteOptions {
 pub struct SqliteStore {
     db: Db,
     options: SqliteOptions,
+    recent: Arc<RecentCache>,
 }
 
 impl SqliteStore {
@@ -67,6 +71,6 @@ impl SqliteStore {
     /// What is in the way, and what to do.
     pub fn open(options: SqliteOptions) -> Result<Self, OpenError> {
         let db = Db::open(&options)?;
-        Ok(Self { db, options })
+        Ok(Self { db, options, recent: Arc::default() })
     }
 }
