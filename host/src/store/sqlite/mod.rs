@@ -1,20 +1,32 @@
 //! The engine that keeps everything in a SQLite file: one writer that groups the transactions of all
 //! sessions into synced commits, readers beside it.
+//!
+//! What is deleted is overwritten (`secure_delete`), and the log that still holds it is cut as soon as the
+//! writer is idle. An FTS5 table needs a setting of its own for that, once, in the migration that makes it:
+//! `INSERT INTO the_table(the_table, rank) VALUES('secure-delete', 1);`. Without it a deleted row's words stay
+//! in the index's segments, with a mark, until they are merged.
 
 mod cells;
 mod channels;
 #[cfg(test)]
 mod contract_tests;
 mod counters;
+mod commit;
+mod connection;
 mod db;
 mod error;
 mod events;
 mod files;
+mod health;
 mod kv;
 mod ledger;
 mod messages;
+mod lock;
+mod maintain;
+mod migrate;
 mod outbox;
 mod portable;
+mod readers;
 mod recall;
 mod recent_cache;
 mod retain;
@@ -23,11 +35,17 @@ mod store;
 #[cfg(test)]
 mod testing;
 mod turns;
+mod task;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use error::OpenError;
+pub use lock::Holder;
+pub use maintain::{Compacted, CopyError, MaintainError, Problem, Progress, Verified, backup, compact, verify};
 
 use self::db::Db;
 use self::recent_cache::RecentCache;
