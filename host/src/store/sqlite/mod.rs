@@ -8,11 +8,11 @@
 
 mod cells;
 mod channels;
+mod commit;
+mod connection;
 #[cfg(test)]
 mod contract_tests;
 mod counters;
-mod commit;
-mod connection;
 mod db;
 mod error;
 mod events;
@@ -20,9 +20,9 @@ mod files;
 mod health;
 mod kv;
 mod ledger;
-mod messages;
 mod lock;
 mod maintain;
+mod messages;
 mod migrate;
 mod outbox;
 mod portable;
@@ -32,12 +32,12 @@ mod recent_cache;
 mod retain;
 mod sessions;
 mod store;
-#[cfg(test)]
-mod testing;
-mod turns;
 mod task;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
+mod turns;
 mod writer;
 
 use std::path::PathBuf;
