@@ -52,8 +52,7 @@ async fn audit(world: &World, what: &str) -> Vec<Outcome> {
             [MESSAGES[index], "(thinks) Let me see. (calls w) (calls r) (calls v)", "(w) (r) (v)", "All done."],
             "{what}: {turn}"
         );
-        let mut number = 0;
-        for block in &own[2].blocks {
+        for (number, block) in own[2].blocks.iter().enumerate() {
             let Block::ToolResult(result) = block else { panic!("a result") };
             let [ToolContent::Text { text }] = &result.content[..] else { panic!("a text") };
             let call = format!("{turn}-{number}");
@@ -63,7 +62,6 @@ async fn audit(world: &World, what: &str) -> Vec<Outcome> {
                 result: text.clone(),
                 runs,
             });
-            number += 1;
         }
 
         let events = store.events(&session, Some(*turn), Seq(0), 1_000).await.expect("reads");

@@ -305,9 +305,8 @@ async fn take_reply(
         work.calls = calls.into_iter().map(Call::new).collect();
     }
     // Stored before the first of its calls is made: after a crash it is known what may have run.
-    match message {
-        Some(message) => work.add(turn, messages, message).await?,
-        None => {}
+    if let Some(message) = message {
+        work.add(turn, messages, message).await?;
     }
     Ok(None)
 }
