@@ -26,6 +26,17 @@ impl Toolset {
         Ok(Self { agent: agent.clone(), allowed, now: watch::Sender::new(Arc::new(now)) })
     }
 
+    /// No tools at all.
+    pub(super) fn empty(agent: &AgentName) -> Self {
+        Self { agent: agent.clone(), allowed: Some(Vec::new()), now: watch::Sender::default() }
+    }
+
+    /// These tools, whatever plugins there are.
+    #[cfg(test)]
+    pub(super) fn set(&self, tools: Arc<AgentTools>) {
+        self.now.send_replace(tools);
+    }
+
     /// The tools at this moment.
     pub(super) fn now(&self) -> Arc<AgentTools> {
         Arc::clone(&self.now.borrow())

@@ -44,9 +44,11 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     let Plugins { runtime, tools } = plugins::load(&config, services, &home).await?;
     let plugins = Registry::new(tools);
     plugins.attach(Arc::new(StatelessTrial));
+    let epoch = store.take_over().await.map_err(CliError::failed)?;
     let dispatcher = Dispatcher::new(Parts {
         config: &config,
         store,
+        epoch,
         providers: &providers,
         jitter: Arc::new(Jitter::from_system()),
         tools: &plugins,
@@ -63,6 +65,8 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         storage: "memory".to_owned(),
     };
     let gateway = Gateway::bind(&config.gateway, token.as_ref(), state).map_err(CliError::failed)?;
+    // Once the address is ours, and before anyone is heard.
+    dispatcher.recover().await.map_err(CliError::failed)?;
     announce(&gateway, &dispatcher, demo.is_some())?;
 
     let readiness = gateway.readiness();

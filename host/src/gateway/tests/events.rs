@@ -245,3 +245,18 @@ async fn a_page_of_large_messages_holds_fewer_and_the_next_goes_on() -> Result {
     assert_eq!(seen, [0, 1, 2, 3, 4, 5]);
     gateway.stop().await
 }
+
+#[tokio::test]
+async fn a_session_is_deleted_once_and_then_there_is_none() -> Result {
+    let gateway = start(&config(), None)?;
+    let mut client = gateway.client().await?;
+    gateway.begin(1).await?;
+    gateway.end(1).await?;
+    let params = json!({ "session": "a:b:c:d" });
+    assert_eq!(client.result("session.delete", params.clone()).await?, json!({ "deleted": true }));
+    for method in ["session.delete", "session.get", "chat.history"] {
+        let error = client.call(method, params.clone()).await?.err().ok_or("an answer")?;
+        assert_eq!(error["code"], -32007, "{method}");
+    }
+    Ok(())
+}

@@ -1,5 +1,7 @@
 //! Feeds on a real hub and a real store. Sessions are `a:b:c:d`; turns are numbers.
 
+mod restart;
+
 use std::task::Poll;
 
 use proptest::prelude::*;
@@ -71,6 +73,23 @@ impl World {
         self.store.finish(TurnEnd { step, deliveries: Vec::new() }).await?;
         self.topic.ended(id(turn), &last);
         Ok(())
+    }
+
+    /// Stores what the turn told so far.
+    async fn store(&self, turn: u64) -> Result {
+        let events = self.topic.unstored(id(turn));
+        let last = events.last().map(|event| event.seq).ok_or("nothing to store")?;
+        self.store.append(Step { events, ..Step::of(session(), id(turn), Epoch(0), Timestamp(turn)) }).await?;
+        self.topic.stored(id(turn), last);
+        Ok(())
+    }
+
+    /// The process ends and another begins over the same store.
+    fn restart(self) -> Self {
+        let store = self.store;
+        let hub = Hub::new(Arc::clone(&store), 64);
+        let topic = hub.topic(&session());
+        Self { hub, store, topic }
     }
 
     /// A whole turn: `queued`, one text and `done`.
