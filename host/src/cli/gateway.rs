@@ -10,7 +10,7 @@ use super::plugins::{self, Directory, Plugins};
 use super::reload::{self, Reloads};
 use super::{CliError, GatewayArgs, output};
 use crate::agent::{Dispatcher, Parts};
-use crate::config::{Config, Loaded, StorageUrl};
+use crate::config::{Config, Loaded};
 use crate::gateway::{Gateway, GatewayState};
 use crate::home::Home;
 use crate::net::Client;
@@ -120,7 +120,6 @@ fn providers(config: &Config, client: &Client, home: &Home) -> Result<Providers,
 }
 
 fn store(config: &Config) -> DynStore {
-    let StorageUrl::Memory = config.storage.url;
     let limits = MemoryLimits {
         sessions: config.limits.sessions,
         messages: config.limits.messages,
