@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
@@ -19,7 +21,7 @@ use crate::agent::Dispatcher;
 use crate::config::GatewayConfig;
 use crate::runtime::Readings;
 use crate::secrets::Secret;
-use crate::store::Timestamp;
+use crate::store::{Health, Sickness, Timestamp};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -36,7 +38,7 @@ pub struct GatewayState {
     pub version: &'static str,
     /// Present where answers are scripted: what that means, for people.
     pub demo: Option<String>,
-    /// The storage engine, as `status` names it.
+    /// The store's address, as `status` shows it.
     pub storage: String,
 }
 
@@ -74,7 +76,71 @@ pub(super) struct Shared {
     pub(super) room: Arc<Semaphore>,
 }
 
+/// How the store is, in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StorageHealth {
+    /// It stores what it is asked to.
+    Well,
+    /// There is no room.
+    DiskFull,
+    /// It may not be written.
+    ReadOnly,
+    /// Anything else.
+    Failing,
+}
+
+impl StorageHealth {
+    pub(super) fn of(health: &Health) -> Self {
+        match health {
+            Health::Well => Self::Well,
+            Health::Sick(Sickness::DiskFull { .. }) => Self::DiskFull,
+            Health::Sick(Sickness::ReadOnly { .. }) => Self::ReadOnly,
+            Health::Sick(Sickness::Failing { .. }) => Self::Failing,
+        }
+    }
+}
+
+/// Why new clients had better go elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unready {
+    /// The gateway ends.
+    GoingDown,
+    /// Nothing can be stored now.
+    Storage(StorageHealth),
+}
+
+impl Unready {
+    /// For whoever asks, which may be anyone: without the names of files.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::GoingDown => "the gateway is going down",
+            Self::Storage(StorageHealth::DiskFull) => "the storage is full: nothing can be stored until there is room",
+            Self::Storage(StorageHealth::ReadOnly) => {
+                "the storage is read-only: nothing can be stored until it is writable"
+            }
+            Self::Storage(_) => "the storage fails: nothing can be stored; `exoclaw status` says more",
+        }
+    }
+}
+
 impl Shared {
+    /// What keeps the gateway from being ready.
+    pub(super) fn unready(&self) -> Option<Unready> {
+        if !self.readiness.is_ready() {
+            return Some(Unready::GoingDown);
+        }
+        match StorageHealth::of(&self.health()) {
+            StorageHealth::Well => None,
+            health => Some(Unready::Storage(health)),
+        }
+    }
+
+    /// How the store is.
+    pub(super) fn health(&self) -> Health {
+        self.state.dispatcher.store().health()
+    }
+
     /// Open connections.
     pub(super) fn connections(&self) -> usize {
         self.config.max_connections.saturating_sub(self.room.available_permits())

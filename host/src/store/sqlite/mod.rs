@@ -18,17 +18,8 @@ use std::path::PathBuf;
 pub use error::OpenError;
 
 use self::db::Db;
+pub use crate::config::Durability;
 use crate::config::ByteSize;
-
-/// What a commit outlives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// The loss of power: every commit is on the disk before it is told of.
-    #[default]
-    Power,
-    /// The end of the process. A loss of power may take the last commits, whole, the newest first.
-    Process,
-}
 
 /// How a store is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
