@@ -12,7 +12,7 @@ use exoclaw::net::Client;
 use exoclaw::provider::scripted::ScriptedModel;
 use exoclaw::provider::{Jitter, Providers};
 use exoclaw::runtime::{Readings, Registry};
-use exoclaw::store::{MemoryLimits, MemoryStore, Timestamp};
+use exoclaw::store::{Epoch, MemoryLimits, MemoryStore, Timestamp};
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
 use serde_json::Value;
@@ -66,6 +66,7 @@ fn serve(mut config: Config, providers: &Providers) -> SocketAddr {
     let parts = Parts {
         config: &config,
         store: Arc::new(MemoryStore::new(MemoryLimits::default())),
+        epoch: Epoch(1),
         providers,
         jitter: Arc::new(Jitter::seeded(1)),
         tools: &Registry::default(),

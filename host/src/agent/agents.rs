@@ -86,6 +86,20 @@ impl Agent {
         })
     }
 
+    /// One that the config does not have any more: it stands for turns that it left open, which end
+    /// with an error that says so.
+    pub(super) fn gone(name: &str) -> Arc<Self> {
+        let name = name.parse().unwrap_or_else(|_| AgentName::default_agent());
+        let reason = "the config has no such agent any more; its turns are not run".to_owned();
+        Arc::new(Self {
+            config: AgentConfig::default(),
+            system: None,
+            models: Err(NoModel { agent: name.clone(), reason }),
+            tools: Arc::new(Toolset::empty(&name)),
+            name,
+        })
+    }
+
     /// Whether it can answer at all.
     pub(super) fn ready(&self) -> Result<(), NoModel> {
         self.models.as_ref().map(|_| ()).map_err(Clone::clone)

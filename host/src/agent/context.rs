@@ -38,14 +38,18 @@ pub(super) fn assemble(history: &[StoredMessage], turn: TurnId, budget: u32) -> 
         }
         first -= 1;
     }
-    turns.iter().skip(first).flat_map(|(_, messages)| complete(messages)).collect()
+    turns.iter().skip(first).flat_map(|(id, messages)| complete(messages, *id == turn)).collect()
 }
 
-/// A turn's messages, with a result for every call: a crash may have come between.
-fn complete(messages: &[&Arc<Message>]) -> Vec<Arc<Message>> {
+/// A turn's messages, with a result for every call. The last calls of the turn at hand get theirs
+/// from whoever runs it.
+fn complete(messages: &[&Arc<Message>], at_hand: bool) -> Vec<Arc<Message>> {
     let mut whole = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
         whole.push(Arc::clone(message));
+        if at_hand && index + 1 == messages.len() {
+            break;
+        }
         let calls = message.blocks.iter().filter_map(|block| match block {
             Block::ToolUse(call) => Some(&call.id),
             _ => None,

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
 
+use super::accept::{Accepting, idempotency};
 use super::agents::{self, Agent, AgentInfo, BuildError, NoModel};
-use super::lane::{LaneLimits, Lanes, Load, Refused, Ticket};
+use super::job::Ticket;
+use super::lane::{LaneLimits, Lanes, Load, Refused};
 use super::route::Router;
 use super::turn::Shared;
 use crate::bus::Hub;
@@ -15,12 +18,14 @@ use crate::config::{AgentName, ByteSize, Config};
 use crate::provider::{Jitter, Providers};
 use crate::runtime::Registry;
 use crate::store::{
-    Accept, Accepted, DynStore, Epoch, ErrorCode, Idempotency, KeyError, Message, Role, SessionKey, StoreError,
-    Timestamp, TurnId,
+    DynStore, Epoch, ErrorCode, KeyError, Message, Role, SessionKey, StoreError, Timestamp, TurnId,
 };
 
 /// The longest idempotency key, in bytes.
 pub(super) const MAX_IDEMPOTENCY_KEY: usize = 256;
+
+/// Open turns that are read at once.
+const RECOVERY_PAGE: usize = 256;
 
 /// Where a message comes from: what bindings are matched against.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -113,6 +118,9 @@ pub enum SubmitError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A panic.
+    #[error("the gateway failed inside while it stored the message; its log says more")]
+    Fault,
 }
 
 impl SubmitError {
@@ -125,7 +133,7 @@ impl SubmitError {
             Self::NoAgent { .. } | Self::NoModel(_) => Some(ErrorCode::NoAgent),
             Self::SessionFull { .. } | Self::Full { .. } | Self::Draining => Some(ErrorCode::Busy),
             Self::Store(StoreError::Full { .. } | StoreError::Sick(_) | StoreError::Closed) => Some(ErrorCode::Busy),
-            Self::Store(_) => Some(ErrorCode::Internal),
+            Self::Store(_) | Self::Fault => Some(ErrorCode::Internal),
         }
     }
 }
@@ -136,6 +144,8 @@ pub struct Parts<'a> {
     pub config: &'a Config,
     /// What is kept.
     pub store: DynStore,
+    /// As whom this process owns the store ([`crate::store::Store::take_over`]).
+    pub epoch: Epoch,
     /// Where models run.
     pub providers: &'a Providers,
     /// Spreads retries.
@@ -153,6 +163,7 @@ pub struct Dispatcher {
 struct Inner {
     hub: Hub,
     store: DynStore,
+    epoch: Epoch,
     router: Router,
     agents: BTreeMap<AgentName, Arc<Agent>>,
     lanes: Arc<Lanes>,
@@ -168,14 +179,15 @@ impl Dispatcher {
     /// The config names something that is not there, or contradicts itself.
     pub fn new(parts: Parts<'_>) -> Result<Self, BuildError> {
         let agents = agents::build(&parts)?;
-        let Parts { config, store, .. } = parts;
+        let Parts { config, store, epoch, .. } = parts;
         let limits = &config.limits;
-        let shared = Arc::new(Shared { store: Arc::clone(&store) });
+        let shared = Arc::new(Shared { store: Arc::clone(&store), epoch, closing: CancellationToken::new() });
         let lanes = LaneLimits { running: limits.turns, queued: limits.queued, queued_total: limits.queued_total };
         Ok(Self {
             inner: Arc::new(Inner {
                 hub: Hub::new(Arc::clone(&store), config.gateway.queue),
                 store,
+                epoch,
                 router: Router::new(&config.bindings, AgentName::default_agent())?,
                 agents,
                 lanes: Arc::new(Lanes::new(shared, lanes)),
@@ -222,27 +234,12 @@ impl Dispatcher {
             Refused::SessionFull => SubmitError::SessionFull { limit: inner.queued },
             Refused::Full => SubmitError::Full { limit: inner.queued_total },
         })?;
+        let message = Arc::new(Message::text(Role::User, submission.content));
         let topic = inner.hub.topic(&session);
-        // Before the message is stored: once it is, nothing may fail.
-        topic.reserve().await?;
-        let now = Timestamp::now();
-        let turn = TurnId::new(now, chance());
-        let accept = Accept {
-            session: session.clone(),
-            turn,
-            message: Arc::new(Message::text(Role::User, submission.content)),
-            idempotency,
-            epoch: Epoch(0),
-            now,
-        };
-        match inner.store.accept(accept).await? {
-            Accepted::New => {
-                let ticket = Some(entry.put(turn, agent, topic));
-                Ok(Submitted { turn, session, ticket })
-            }
-            Accepted::Duplicate(turn) => Ok(Submitted { turn, session, ticket: None }),
-            Accepted::KeyReused => Err(SubmitError::KeyReused),
-        }
+        let (store, epoch) = (Arc::clone(&inner.store), inner.epoch);
+        let accepting = Accepting { store, epoch, entry, agent, topic, session, message, idempotency };
+        // Not on the sender's time: a message that is stored gets its turn, though its sender is gone.
+        inner.lanes.whole(accepting.accept()).await.unwrap_or(Err(SubmitError::Fault))
     }
 
     fn agent(&self, submission: &Submission) -> Result<Arc<Agent>, SubmitError> {
@@ -266,9 +263,53 @@ impl Dispatcher {
     /// # Errors
     /// The store failed.
     pub async fn reset(&self, session: &SessionKey) -> Result<bool, StoreError> {
+        // A message that entered between the stop and the reset would lose its own context.
+        let _held = self.inner.lanes.hold(session).await;
         self.abort(session, None).await;
         self.inner.lanes.idle(session).await;
         self.inner.store.reset(session, Timestamp::now()).await
+    }
+
+    /// Stops the session's turns and removes the session with all that belongs to it. Says whether
+    /// there was such a session.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn delete(&self, session: &SessionKey) -> Result<bool, StoreError> {
+        let _held = self.inner.lanes.hold(session).await;
+        self.abort(session, None).await;
+        self.inner.lanes.idle(session).await;
+        self.inner.store.delete(session, self.inner.epoch).await
+    }
+
+    /// Takes up the turns that did not end before the last process did: to be called once, before
+    /// the first message. They run in the order in which they were accepted, each when its lane
+    /// comes to it, and until then nothing of them is read but their names. Returns how many.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn recover(&self) -> Result<usize, StoreError> {
+        let inner = &*self.inner;
+        let (mut after, mut found) = (None, 0);
+        loop {
+            let page = inner.store.open_turns(after.take(), RECOVERY_PAGE).await?;
+            let full = page.len() >= RECOVERY_PAGE;
+            for open in &page {
+                let name = open.session.agent();
+                let agent = inner.agents.get(name.as_str()).cloned().unwrap_or_else(|| Agent::gone(&name));
+                let topic = inner.hub.topic(&open.session);
+                inner.lanes.reopen(open.session.clone(), open.turn, agent, topic);
+            }
+            found += page.len();
+            match page.into_iter().next_back().filter(|_| full) {
+                Some(last) => after = Some(last),
+                None => break,
+            }
+        }
+        if found > 0 {
+            info!(turns = found, "turns that did not end are taken up again");
+        }
+        Ok(found)
     }
 
     /// All agents, by name.
@@ -288,28 +329,4 @@ impl Dispatcher {
     pub async fn drain(&self, within: Duration) {
         self.inner.lanes.drain(within).await;
     }
-}
-
-/// 64 random bits. Turn ids need to differ, not to be secret, so a machine without a source of
-/// randomness falls back to the process's hash keys.
-fn chance() -> u64 {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    getrandom::u64().unwrap_or_else(|_| RandomState::new().build_hasher().finish())
-}
-
-fn idempotency(submission: &Submission) -> Result<Option<Idempotency>, SubmitError> {
-    let Some(key) = &submission.idempotency_key else { return Ok(None) };
-    if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY {
-        return Err(SubmitError::Key(key.len()));
-    }
-    let Peer { channel, account, peer, guild, team } = &submission.peer;
-    let mut digest = Sha256::new();
-    let optional = [&submission.agent, guild, team].map(|part| part.as_deref());
-    let parts = [Some(&*submission.content), Some(channel), Some(account), Some(peer)];
-    for part in parts.into_iter().chain(optional) {
-        // Lengths keep neighbours apart, and an absent part from an empty one.
-        digest.update(part.map_or(u64::MAX, |part| part.len() as u64).to_le_bytes());
-        digest.update(part.unwrap_or_default());
-    }
-    Ok(Some(Idempotency { key: key.clone(), digest: digest.finalize().into() }))
 }

@@ -6,23 +6,19 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info_span};
 
 use super::Agent;
+use super::job::{ABORT_WAIT, Cause, Handle, Job, Origin, Ticket};
 use super::turn::{self, Shared};
 use crate::bus::Topic;
-use crate::store::{Epoch, ErrorCode, EventBody, SessionKey, Step, StoreError, Timestamp, TurnError, TurnId};
-
-/// How long an abort waits for the turn to let go. Ending one takes a commit.
-const ABORT_WAIT: Duration = Duration::from_secs(10);
+use crate::store::{ErrorCode, SessionKey, TurnError, TurnId};
 
 /// What is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
@@ -31,90 +27,6 @@ pub struct Load {
     pub running: usize,
     /// Turns that wait.
     pub queued: usize,
-}
-
-/// Why a turn is stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// Someone asked for it.
-    Aborted,
-    /// The gateway goes down.
-    Shutdown,
-}
-
-/// By which a turn is stopped, and its end awaited.
-#[derive(Debug)]
-pub(super) struct Handle {
-    turn: TurnId,
-    cause: OnceLock<Cause>,
-    stop: CancellationToken,
-    /// The turn ended because of `stop`, and not just before it.
-    heeded: AtomicBool,
-    /// The sender has been answered; the turn may be told of.
-    released: CancellationToken,
-    ended: CancellationToken,
-}
-
-impl Handle {
-    fn stop(&self, cause: Cause) {
-        // The first cause stands.
-        let _ = self.cause.set(cause);
-        self.stop.cancel();
-    }
-
-    pub(super) async fn stopped(&self) {
-        self.stop.cancelled().await;
-    }
-
-    fn is_released(&self) -> bool {
-        self.released.is_cancelled()
-    }
-
-    /// Waits for the end of a stopped turn and says whether it came. A turn whose sender is still
-    /// to be answered is not waited for: the one who waits may be that sender, and the turn will
-    /// do nothing but end.
-    async fn gone(&self) -> bool {
-        if !self.is_released() {
-            return false;
-        }
-        let ended = tokio::time::timeout(ABORT_WAIT, self.ended.cancelled()).await.is_ok();
-        if !ended {
-            error!(turn = %self.turn, "a stopped turn did not end within {ABORT_WAIT:?}");
-        }
-        ended
-    }
-
-    /// Why the turn ends, for the turn that ends for it.
-    pub(super) fn heed(&self) -> Cause {
-        self.heeded.store(true, Ordering::Release);
-        self.cause.get().copied().unwrap_or(Cause::Aborted)
-    }
-}
-
-/// A turn, with all that it needs to run.
-pub(super) struct Job {
-    pub(super) session: SessionKey,
-    pub(super) turn: TurnId,
-    pub(super) agent: Arc<Agent>,
-    pub(super) topic: Arc<Topic>,
-    pub(super) handle: Arc<Handle>,
-}
-
-impl Job {
-    pub(super) async fn publish(&self, body: EventBody) -> Result<(), StoreError> {
-        self.topic.publish(self.turn, body).await
-    }
-
-    /// A step of the turn that adds nothing yet.
-    pub(super) fn step(&self) -> Step {
-        Step::of(self.session.clone(), self.turn, Epoch(0), Timestamp::now())
-    }
-
-    /// Ends the turn for whoever watches, when nothing can be stored.
-    pub(super) fn give_up(&self, message: String) {
-        let error = TurnError { code: ErrorCode::Internal, message, retryable: true };
-        self.topic.abandon(self.turn, EventBody::Error(error));
-    }
 }
 
 /// The lanes of all sessions.
@@ -162,38 +74,12 @@ pub(super) struct Entry {
     _order: OwnedMutexGuard<()>,
 }
 
-/// A turn that is stored and in its lane, but not announced.
-///
-/// It starts when the ticket is used or dropped, so that the answer to the sender can go first
-/// and a sender that vanished changes nothing.
-#[derive(Debug)]
-pub struct Ticket {
-    topic: Option<Arc<Topic>>,
-    handle: Arc<Handle>,
-}
-
 /// Why a message could not enter its lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
     Draining,
     SessionFull,
     Full,
-}
-
-impl Ticket {
-    /// Announces the turn and lets it run.
-    pub fn start(self) {
-        drop(self);
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if let Some(topic) = self.topic.take() {
-            topic.announce(self.handle.turn, EventBody::Queued);
-        }
-        self.handle.released.cancel();
-    }
 }
 
 impl Lanes {
@@ -224,10 +110,33 @@ impl Lanes {
             state.waiting += 1;
             Arc::clone(&state.lanes.entry(session.clone()).or_default().order)
         };
+        Ok(self.entry(session, order).await)
+    }
+
+    /// Keeps messages from entering the session's lane for as long as the entry is held, whatever
+    /// the limits are.
+    pub(super) async fn hold(self: &Arc<Self>, session: &SessionKey) -> Entry {
+        let order = {
+            let mut state = self.state();
+            state.waiting += 1;
+            let lane = state.lanes.entry(session.clone()).or_default();
+            lane.entering += 1;
+            Arc::clone(&lane.order)
+        };
+        self.entry(session, order).await
+    }
+
+    async fn entry(self: &Arc<Self>, session: &SessionKey, order: Arc<tokio::sync::Mutex<()>>) -> Entry {
         let mut entering = Entering { lanes: self, session: Some(session) };
         let order = order.lock_owned().await;
         entering.session = None;
-        Ok(Entry { lanes: Arc::clone(self), session: session.clone(), _order: order })
+        Entry { lanes: Arc::clone(self), session: session.clone(), _order: order }
+    }
+
+    /// Runs `work` to its end, whether or not anyone waits for it. Nothing comes back where it
+    /// panicked.
+    pub(super) async fn whole<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        self.tasks.spawn(work.in_current_span()).await.ok()
     }
 
     /// Takes back what [`Lanes::enter`] counted.
@@ -244,15 +153,9 @@ impl Lanes {
     async fn run(self: Arc<Self>, session: SessionKey) {
         while let Some(job) = self.next(&session) {
             let handle = Arc::clone(&job.handle);
-            handle.released.cancelled().await;
+            handle.released().await;
             let span = info_span!("turn", session = %session, turn = %job.turn, agent = %job.agent.name);
-            // Nothing that a panic could leave half done outlives the turn but its topic, which is
-            // told of the end below.
-            let ran = AssertUnwindSafe(self.run_one(&job)).catch_unwind().instrument(span).await;
-            if ran.is_err() {
-                error!(session = %session, turn = %handle.turn, "a turn panicked; this is a fault in exoclaw");
-                job.give_up("the gateway failed inside this turn; its log says more".to_owned());
-            }
+            self.guarded(&job).instrument(span).await;
             {
                 let mut state = self.state();
                 state.running -= 1;
@@ -261,7 +164,21 @@ impl Lanes {
                 }
             }
             // Last, so that whoever waited for the end finds the lane without the turn.
-            handle.ended.cancel();
+            handle.end();
+        }
+    }
+
+    /// Runs a turn; a fault in it ends it alone. Nothing that a panic could leave half done outlives
+    /// the turn but its topic, which is told of the end here.
+    async fn guarded(&self, job: &Job) {
+        if AssertUnwindSafe(self.run_one(job)).catch_unwind().await.is_ok() {
+            return;
+        }
+        error!("the turn panicked; this is a fault in exoclaw");
+        if AssertUnwindSafe(turn::end_fault(&self.shared, job)).catch_unwind().await.is_err() {
+            error!("the end of the turn panicked too; it stays open until the next start");
+            let message = "the gateway failed inside this turn; its log says more".to_owned();
+            job.give_up(TurnError { code: ErrorCode::Internal, message, retryable: true });
         }
     }
 
@@ -290,12 +207,36 @@ impl Lanes {
         Some(job)
     }
 
+    /// Puts a turn that was found open into its lane. It was accepted once, so that it is not held
+    /// against the limits, and it waits for nobody.
+    pub(super) fn reopen(self: &Arc<Self>, session: SessionKey, turn: TurnId, agent: Arc<Agent>, topic: Arc<Topic>) {
+        let handle = Arc::new(Handle::new(turn));
+        handle.release();
+        self.add(Job { session, turn, agent, topic, handle, origin: Origin::Reopened });
+    }
+
+    fn add(self: &Arc<Self>, job: Job) {
+        let mut state = self.state();
+        if state.draining {
+            job.handle.stop(Cause::Shutdown);
+        }
+        // Where a message entered, it is counted as waiting twice for a moment: its entry gives its
+        // own count back when it is dropped.
+        state.waiting += 1;
+        let session = job.session.clone();
+        let lane = state.lanes.entry(session.clone()).or_default();
+        lane.waiting.push_back(job);
+        if !std::mem::replace(&mut lane.has_task, true) {
+            self.tasks.spawn(Arc::clone(self).run(session));
+        }
+    }
+
     /// Stops a turn, or all of a session, and says whether there was one that this ended.
     pub(super) async fn abort(&self, session: &SessionKey, turn: Option<TurnId>) -> bool {
         let (waiting, running) = {
             let state = self.state();
             let Some(lane) = state.lanes.get(session) else { return false };
-            let meant = |handle: &&Arc<Handle>| turn.is_none_or(|turn| turn == handle.turn);
+            let meant = |handle: &&Arc<Handle>| turn.is_none_or(|turn| turn == handle.turn());
             let running: Vec<_> = lane.running.iter().filter(meant).cloned().collect();
             let waiting: Vec<_> = lane.waiting.iter().map(|job| &job.handle).filter(meant).cloned().collect();
             (waiting, running)
@@ -307,7 +248,7 @@ impl Lanes {
             handle.gone().await;
         }
         // One that runs may have told of its end already, with only its lane left to clear.
-        let heeded = |handle: &Arc<Handle>| handle.heeded.load(Ordering::Acquire) || !handle.is_released();
+        let heeded = |handle: &Arc<Handle>| handle.was_heeded() || !handle.is_released();
         !waiting.is_empty() || running.iter().any(heeded)
     }
 
@@ -333,7 +274,8 @@ impl Lanes {
     }
 
     /// Takes nothing from now on; stops what waits, lets what runs finish within `within`, stops
-    /// the rest, and returns when nothing is left.
+    /// the rest, and returns when nothing is left. Where the store outlives the process, what is
+    /// stopped stays open and goes on at the next start.
     pub(super) async fn drain(&self, within: Duration) {
         {
             let mut state = self.state();
@@ -346,6 +288,8 @@ impl Lanes {
         if tokio::time::timeout(within, self.tasks.wait()).await.is_ok() {
             return;
         }
+        // Turns that wait for a sick storage wait no longer.
+        self.shared.closing.cancel();
         for handle in self.state().lanes.values().filter_map(|lane| lane.running.as_ref()) {
             handle.stop(Cause::Shutdown);
         }
@@ -372,27 +316,10 @@ impl Drop for Entering<'_> {
 impl Entry {
     /// Puts a turn into the lane; it waits for its ticket.
     pub(super) fn put(self, turn: TurnId, agent: Arc<Agent>, topic: Arc<Topic>) -> Ticket {
-        let handle = Arc::new(Handle {
-            turn,
-            cause: OnceLock::new(),
-            stop: CancellationToken::new(),
-            heeded: AtomicBool::new(false),
-            released: CancellationToken::new(),
-            ended: CancellationToken::new(),
-        });
-        let ticket = Ticket { topic: Some(Arc::clone(&topic)), handle: Arc::clone(&handle) };
-        let mut state = self.lanes.state();
-        if state.draining {
-            handle.stop(Cause::Shutdown);
-        }
-        // Counted as waiting twice for a moment: `self` gives its own count back when dropped.
-        state.waiting += 1;
-        let lane = state.lanes.entry(self.session.clone()).or_default();
-        lane.waiting.push_back(Job { session: self.session.clone(), turn, agent, topic, handle });
-        if !std::mem::replace(&mut lane.has_task, true) {
-            self.lanes.tasks.spawn(Arc::clone(&self.lanes).run(self.session.clone()));
-        }
-        drop(state);
+        let handle = Arc::new(Handle::new(turn));
+        let ticket = Ticket::new(Arc::clone(&topic), Arc::clone(&handle));
+        let origin = Origin::Accepted;
+        self.lanes.add(Job { session: self.session.clone(), turn, agent, topic, handle, origin });
         ticket
     }
 }

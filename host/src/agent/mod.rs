@@ -3,11 +3,14 @@
 //! The [`Dispatcher`] finds the agent for a message, stores the message, and puts its turn into
 //! the lane of its session. A lane runs one turn at a time, in the order in which the messages
 //! were stored; all lanes run side by side. A turn belongs to no connection: it ends whether or
-//! not anyone watches.
+//! not anyone watches. Nor does it belong to a process: one that was cut goes on at the next start
+//! ([`Dispatcher::recover`]).
 
+mod accept;
 mod agents;
 mod context;
 mod dispatch;
+mod job;
 mod lane;
 mod progress;
 mod reply;
@@ -21,7 +24,8 @@ mod tests;
 
 pub use agents::{AgentInfo, BuildError, NoModel};
 pub use dispatch::{Dispatcher, Parts, Peer, Submission, SubmitError, Submitted};
-pub use lane::{Load, Ticket};
+pub use job::Ticket;
+pub use lane::Load;
 pub use route::{Contradiction, Router};
 pub use tools::UnknownTool;
 

@@ -3,21 +3,72 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::value::RawValue;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::progress::CallProgress;
 use crate::config::AgentName;
 use crate::provider::ToolSpec;
-use crate::runtime::{CallConditions, Progress, Tool, ToolCall, Toolbox};
+use crate::runtime::{CallConditions, CallError, Progress, Tool, ToolCall, Toolbox};
 use crate::store::{SessionKey, Timestamp, ToolContent, ToolResult, ToolUse, TurnId};
 
 /// The most text of one result that a model is given, in bytes; the rest is cut and said to be.
 const MAX_RESULT_BYTES: usize = 64 * 1024;
 
+/// A tool, as far as turns are concerned with it.
+pub(super) trait Callable: Send + Sync {
+    /// `[a-zA-Z0-9_-]{1,64}`.
+    fn name(&self) -> &str;
+
+    /// For the model.
+    fn description(&self) -> &str;
+
+    /// JSON Schema of its arguments.
+    fn input_schema(&self) -> &Arc<RawValue>;
+
+    /// Whether a call changes nothing, so that it may run beside others.
+    fn parallel(&self) -> bool;
+
+    /// Whether a call may be made again when it is not known what became of it.
+    fn repeatable(&self) -> bool;
+
+    /// Calls it. Dropping the future ends the call.
+    fn call<'a>(&'a self, call: ToolCall<'a>) -> BoxFuture<'a, Result<Vec<ToolContent>, CallError>>;
+}
+
+impl Callable for Tool {
+    fn name(&self) -> &str {
+        self.name()
+    }
+
+    fn description(&self) -> &str {
+        self.description()
+    }
+
+    fn input_schema(&self) -> &Arc<RawValue> {
+        self.input_schema()
+    }
+
+    fn parallel(&self) -> bool {
+        self.parallel()
+    }
+
+    fn repeatable(&self) -> bool {
+        self.repeatable()
+    }
+
+    fn call<'a>(&'a self, call: ToolCall<'a>) -> BoxFuture<'a, Result<Vec<ToolContent>, CallError>> {
+        self.call(call).boxed()
+    }
+}
+
 /// The tools that an agent may use, as they are at one moment.
+#[derive(Default)]
 pub(super) struct AgentTools {
-    tools: HashMap<String, Tool>,
+    tools: HashMap<String, Arc<dyn Callable>>,
     specs: Arc<[ToolSpec]>,
 }
 
@@ -40,12 +91,17 @@ impl AgentTools {
             known.sort();
             return Err(UnknownTool { agent: agent.clone(), tool: tool.clone(), known: known.join(", ") });
         }
-        let tools: HashMap<_, _> =
-            all.into_iter().filter(|(name, _)| allowed.is_none_or(|allowed| allowed.contains(name))).collect();
-        let mut specs: Vec<_> = tools.values().map(spec).collect();
+        let tools = all.into_iter().filter(|(name, _)| allowed.is_none_or(|allowed| allowed.contains(name)));
+        Ok(Self::of(tools.map(|(_, tool)| Arc::new(tool) as Arc<dyn Callable>)))
+    }
+
+    /// These.
+    pub(super) fn of(tools: impl IntoIterator<Item = Arc<dyn Callable>>) -> Self {
+        let tools: HashMap<_, _> = tools.into_iter().map(|tool| (tool.name().to_owned(), tool)).collect();
+        let mut specs: Vec<_> = tools.values().map(|tool| spec(&**tool)).collect();
         // Always in the same order, so that a provider's prompt cache holds.
         specs.sort_by(|one: &ToolSpec, two| one.name.cmp(&two.name));
-        Ok(Self { tools, specs: specs.into() })
+        Self { tools, specs: specs.into() }
     }
 
     /// As the model is told of them.
@@ -70,6 +126,12 @@ impl AgentTools {
             }
         }
         groups
+    }
+
+    /// Whether a call may be made again when it is not known what became of it. One of a tool that
+    /// is not there does nothing.
+    pub(super) fn repeatable(&self, call: &ToolUse) -> bool {
+        self.tools.get(&call.name).is_none_or(|tool| tool.repeatable())
     }
 
     /// Begins a call. The future is the call: dropping it ends it.
@@ -98,7 +160,7 @@ impl AgentTools {
     }
 }
 
-fn spec(tool: &Tool) -> ToolSpec {
+fn spec(tool: &dyn Callable) -> ToolSpec {
     ToolSpec {
         name: tool.name().to_owned(),
         description: tool.description().to_owned(),

@@ -26,6 +26,16 @@ impl Toolset {
         Ok(Self { agent: agent.clone(), allowed, now: watch::Sender::new(Arc::new(now)) })
     }
 
+    /// No tools at all.
+    pub(super) fn empty(agent: &AgentName) -> Self {
+        Self::of(agent, AgentTools::default())
+    }
+
+    /// These tools, whatever plugins there are.
+    pub(super) fn of(agent: &AgentName, tools: AgentTools) -> Self {
+        Self { agent: agent.clone(), allowed: Some(Vec::new()), now: watch::Sender::new(Arc::new(tools)) }
+    }
+
     /// The tools at this moment.
     pub(super) fn now(&self) -> Arc<AgentTools> {
         Arc::clone(&self.now.borrow())

@@ -5,5 +5,7 @@
 
 mod hub;
 mod log;
+mod topic;
 
-pub use hub::{Attachment, Hub, Live, Topic};
+pub use hub::{Attachment, Hub, Live};
+pub use topic::Topic;

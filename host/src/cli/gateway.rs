@@ -45,9 +45,11 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     let Plugins { runtime, tools } = plugins::load(&config, services, &home).await?;
     let plugins = Registry::new(tools);
     plugins.attach(Arc::new(StatelessTrial));
+    let epoch = store.take_over().await.map_err(CliError::failed)?;
     let dispatcher = Dispatcher::new(Parts {
         config: &config,
         store: Arc::clone(&store),
+        epoch,
         providers: &providers,
         jitter: Arc::new(Jitter::from_system()),
         tools: &plugins,
@@ -64,6 +66,8 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         storage: url,
     };
     let gateway = Gateway::bind(&config.gateway, token.as_ref(), state).map_err(CliError::failed)?;
+    // Once the address is ours, and before anyone is heard.
+    dispatcher.recover().await.map_err(CliError::failed)?;
     announce(&gateway, &dispatcher, demo.is_some())?;
 
     let readiness = gateway.readiness();

@@ -173,6 +173,20 @@ pub trait Store: PluginData + SessionFiles + Channels + Outbox + Ledger + Recall
 
     /// How the store is.
     fn health(&self) -> Health;
+
+    /// Whether what is stored outlives the process.
+    fn permanence(&self) -> Permanence {
+        Permanence::Durable
+    }
+}
+
+/// How long what is stored stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permanence {
+    /// Until the process ends.
+    Process,
+    /// It is there at the next start: what is open then can be left to it.
+    Durable,
 }
 
 /// A session, as lists show it.

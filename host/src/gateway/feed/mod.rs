@@ -67,6 +67,9 @@ pub(super) struct Feed {
     first_live: Option<Arc<Event>>,
     /// Up to here everything that passes was told.
     told: Seq,
+    /// Up to here a replay of the session has shown it. The end of a turn is in the store before it
+    /// is live, so that both may have it.
+    replayed: Seq,
     state: State,
     /// Who waits for the next event.
     waker: Option<Waker>,
@@ -92,6 +95,7 @@ impl Feed {
             live: attachment.live,
             first_live: None,
             told: Seq(0),
+            replayed: Seq(0),
             state: State::Open,
             waker: None,
         };
@@ -136,6 +140,7 @@ impl Feed {
             attachment.open,
         ));
         self.told = after;
+        self.replayed = Seq(0);
         self.scope = Scope::All;
         self.wake();
     }
@@ -164,7 +169,8 @@ impl Feed {
 
     /// Whether a live event is to be told.
     fn passes(&mut self, event: &Event) -> bool {
-        let told = self.shown.get(&event.turn).is_some_and(|shown| event.seq <= *shown);
+        let shown = self.shown.get(&event.turn).is_some_and(|shown| event.seq <= *shown);
+        let told = shown || event.seq <= self.replayed;
         let passes = !told && self.wants(event.turn);
         // Live events come in order: what a replay showed of lower ones cannot come again.
         self.shown.retain(|_, shown| *shown > event.seq);
@@ -190,7 +196,7 @@ impl Feed {
             };
             let wanted = self.wants(event.turn);
             if of_session {
-                self.told = event.seq;
+                (self.told, self.replayed) = (event.seq, event.seq);
             } else {
                 self.note_shown([&event]);
             }

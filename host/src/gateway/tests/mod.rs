@@ -29,7 +29,7 @@ use crate::config::{Config, GatewayConfig};
 use crate::provider::{Jitter, Providers};
 use crate::runtime::{Readings, Registry};
 use crate::secrets::Secret;
-use crate::store::{MemoryLimits, MemoryStore, Timestamp};
+use crate::store::{Epoch, MemoryLimits, MemoryStore, Timestamp};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -76,6 +76,7 @@ fn dispatcher(queue: usize) -> Dispatcher {
     let parts = Parts {
         config: &config,
         store: Arc::new(MemoryStore::new(MemoryLimits::default())),
+        epoch: Epoch(0),
         providers: &Providers::new([]),
         jitter: Arc::new(Jitter::seeded(1)),
         tools: &Registry::default(),

@@ -12,7 +12,7 @@ use super::super::table::Method;
 use crate::gateway::Shared;
 use crate::store::{ErrorCode, SessionKey, SessionRecord, StoreError};
 
-pub(super) fn methods() -> [Method; 3] {
+pub(super) fn methods() -> [Method; 4] {
     [
         Method::new("session.list", "A page of the sessions, in the order of their keys.", &[], list),
         Method::new("session.get", "One session.", &[ErrorCode::NotFound], get),
@@ -21,6 +21,12 @@ pub(super) fn methods() -> [Method; 3] {
             "Stops a session's turns and begins its context anew; the history is kept.",
             &[ErrorCode::NotFound],
             reset,
+        ),
+        Method::new(
+            "session.delete",
+            "Stops a session's turns and removes all that belongs to it, everywhere.",
+            &[ErrorCode::NotFound, ErrorCode::Busy],
+            delete,
         ),
     ]
 }
@@ -70,6 +76,21 @@ async fn reset(shared: Arc<Shared>, params: Session) -> Result<Answer<Reset>, Rp
     let session = params.session;
     if shared.state.dispatcher.reset(&session).await? {
         Ok(Answer::of(Reset { session }))
+    } else {
+        Err(StoreError::NoSession(session).into())
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Deleted {
+    /// Always true.
+    deleted: bool,
+}
+
+async fn delete(shared: Arc<Shared>, params: Session) -> Result<Answer<Deleted>, RpcError> {
+    let session = params.session;
+    if shared.state.dispatcher.delete(&session).await? {
+        Ok(Answer::of(Deleted { deleted: true }))
     } else {
         Err(StoreError::NoSession(session).into())
     }

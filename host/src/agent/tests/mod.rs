@@ -14,7 +14,7 @@ use crate::config::{AgentConfig, AgentName, Config, LimitsConfig, ModelName};
 use crate::provider::{EventStream, Jitter, Provider, ProviderError, Providers, Request, StreamEvent};
 use crate::runtime::Registry;
 use crate::store::{
-    Block, DoneReason, ErrorCode, Event, EventBody, MemoryLimits, MemoryStore, Role, SessionKey, StopReason,
+    Block, DoneReason, Epoch, ErrorCode, Event, EventBody, MemoryLimits, MemoryStore, Role, SessionKey, StopReason,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -105,6 +105,7 @@ impl Bench {
         let dispatcher = Dispatcher::new(Parts {
             config: &config,
             store: Arc::new(MemoryStore::new(MemoryLimits::default())),
+            epoch: Epoch(1),
             providers: &Providers::new([Arc::new(held) as Arc<dyn Provider>]),
             jitter: Arc::new(Jitter::seeded(1)),
             tools: &Registry::default(),

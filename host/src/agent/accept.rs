@@ -1,0 +1,68 @@
+//! A message on its way into the store and its lane.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::Agent;
+use super::dispatch::{MAX_IDEMPOTENCY_KEY, Peer, Submission, SubmitError, Submitted};
+use super::lane::Entry;
+use crate::bus::Topic;
+use crate::store::{Accept, Accepted, DynStore, Epoch, Idempotency, Message, SessionKey, Timestamp, TurnId};
+
+/// A message that has its place in the order of its session.
+pub(super) struct Accepting {
+    pub(super) store: DynStore,
+    pub(super) epoch: Epoch,
+    pub(super) entry: Entry,
+    pub(super) agent: Arc<Agent>,
+    pub(super) topic: Arc<Topic>,
+    pub(super) session: SessionKey,
+    pub(super) message: Arc<Message>,
+    pub(super) idempotency: Option<Idempotency>,
+}
+
+impl Accepting {
+    /// Stores it and puts its turn into the lane.
+    pub(super) async fn accept(self) -> Result<Submitted, SubmitError> {
+        let Self { store, epoch, entry, agent, topic, session, message, idempotency } = self;
+        // Before the message is stored: once it is, nothing may fail.
+        topic.reserve().await?;
+        let now = Timestamp::now();
+        let turn = TurnId::new(now, chance());
+        let accept = Accept { session: session.clone(), turn, message, idempotency, epoch, now };
+        match store.accept(accept).await? {
+            Accepted::New => {
+                let ticket = Some(entry.put(turn, agent, topic));
+                Ok(Submitted { turn, session, ticket })
+            }
+            Accepted::Duplicate(turn) => Ok(Submitted { turn, session, ticket: None }),
+            Accepted::KeyReused => Err(SubmitError::KeyReused),
+        }
+    }
+}
+
+/// 64 random bits. Turn ids need to differ, not to be secret, so a machine without a source of
+/// randomness falls back to the process's hash keys.
+fn chance() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    getrandom::u64().unwrap_or_else(|_| RandomState::new().build_hasher().finish())
+}
+
+/// The client's key for a message, and a digest of all that it stands for.
+pub(super) fn idempotency(submission: &Submission) -> Result<Option<Idempotency>, SubmitError> {
+    let Some(key) = &submission.idempotency_key else { return Ok(None) };
+    if key.is_empty() || key.len() > MAX_IDEMPOTENCY_KEY {
+        return Err(SubmitError::Key(key.len()));
+    }
+    let Peer { channel, account, peer, guild, team } = &submission.peer;
+    let mut digest = Sha256::new();
+    let optional = [&submission.agent, guild, team].map(|part| part.as_deref());
+    let parts = [Some(&*submission.content), Some(channel), Some(account), Some(peer)];
+    for part in parts.into_iter().chain(optional) {
+        // Lengths keep neighbours apart, and an absent part from an empty one.
+        digest.update(part.map_or(u64::MAX, |part| part.len() as u64).to_le_bytes());
+        digest.update(part.unwrap_or_default());
+    }
+    Ok(Some(Idempotency { key: key.clone(), digest: digest.finalize().into() }))
+}

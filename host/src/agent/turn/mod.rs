@@ -1,0 +1,308 @@
+//! One turn: ask the model, run the tools that it calls, ask again, until it has said all.
+//!
+//! A turn may be stopped between any two awaits by dropping its future. What it had done by then
+//! stands in [`Work`], which outlives the future, and [`end::settle`] makes a whole end of it: no call
+//! without a result in the history, no consumption without a record, exactly one last event.
+//!
+//! It may also lose its process between any two lines. So what it does is stored as it goes, in
+//! transactions that each leave the turn where it can be taken up again ([`resume`]): before a
+//! provider is asked, with each message, before calls that cannot be repeated, with their results,
+//! and at the end.
+
+mod calls;
+mod end;
+mod journal;
+mod model;
+mod patience;
+mod resume;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::context;
+use super::job::{Cause, Job, Origin};
+use super::reply::{Calls, Reply};
+use crate::provider::{ProviderError, Request};
+use crate::store::{
+    DoneReason, DynStore, Epoch, ErrorCode, EventBody, Message, Permanence, Step, StopReason, StoreError, Timestamp,
+    ToolUse, TurnError,
+};
+use calls::{Call, Instead};
+use journal::{Change, Journal};
+use model::Asked;
+use patience::{Patience, until_well};
+use resume::TakenUp;
+
+/// The most messages that are read back to make a context of.
+const CONTEXT_MESSAGES: usize = 400;
+
+/// What turns share.
+pub(super) struct Shared {
+    pub(super) store: DynStore,
+    /// As whom this process owns the store.
+    pub(super) epoch: Epoch,
+    /// Cancelled when the gateway waits for no turn any more.
+    pub(super) closing: CancellationToken,
+}
+
+impl Shared {
+    /// Whether turns that did not end are there at the next start.
+    pub(super) fn keeps_turns(&self) -> bool {
+        self.store.permanence() == Permanence::Durable
+    }
+}
+
+/// A turn that runs, with what it shares with others.
+#[derive(Clone, Copy)]
+struct Turn<'a> {
+    shared: &'a Shared,
+    job: &'a Job,
+}
+
+impl Turn<'_> {
+    /// A step of the turn that adds nothing yet.
+    fn step(self) -> Step {
+        Step::of(self.job.session.clone(), self.job.turn, self.shared.epoch, Timestamp::now())
+    }
+
+    /// Tells of an event. Without a number for it, it waits until the store gives some.
+    async fn tell(self, body: EventBody) -> Result<(), StoreError> {
+        let topic = &self.job.topic;
+        let Err(error) = topic.publish(self.job.turn, body).await else { return Ok(()) };
+        Patience::default().after(error, self.shared).await?;
+        until_well(self.shared, async || topic.catch_up().await).await
+    }
+
+    /// Goes no further where the turn is to stop: who runs it drops it here.
+    async fn unless_stopped(self) {
+        if self.job.handle.is_stopped() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// What a turn has done so far.
+#[derive(Default)]
+struct Work {
+    /// What is not stored yet.
+    journal: Journal,
+    step: u32,
+    /// Whether watchers were told that it runs.
+    begun: Begun,
+    /// The answer that is being read, and who writes it.
+    reply: Reply,
+    asked: Option<Asked>,
+    /// Calls of models that it began.
+    model_calls: u32,
+    /// The texts of earlier steps.
+    texts: Vec<String>,
+    /// Calls of tools that no message holds the results of yet.
+    calls: Vec<Call>,
+    /// Messages that are stored together with the end.
+    last: Vec<Arc<Message>>,
+    /// How often each call was asked for.
+    repeats: HashMap<(String, String), u32>,
+    /// Calls of tools made in all.
+    made: usize,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Begun {
+    #[default]
+    No,
+    Told,
+}
+
+/// Why a turn's steps came to no end of their own.
+#[derive(Debug)]
+enum Failure {
+    Store(StoreError),
+    Provider(ProviderError),
+    NoModel(super::NoModel),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<ProviderError> for Failure {
+    fn from(error: ProviderError) -> Self {
+        Self::Provider(error)
+    }
+}
+
+/// Runs a turn to its end, whatever that is; or leaves it for the next start, where the gateway goes
+/// down and the store keeps it.
+pub(super) async fn run(shared: &Shared, job: &Job) {
+    let turn = Turn { shared, job };
+    let keeps = shared.keeps_turns();
+    if keeps && job.handle.is_stopped() && job.handle.cause() == Cause::Shutdown {
+        job.handle.heed();
+        return end::leave(turn, Work::default()).await;
+    }
+    let mut work = match job.origin {
+        Origin::Accepted => Work::default(),
+        Origin::Reopened => match resume::take_up(turn).await {
+            Ok(TakenUp::Goes(work)) => *work,
+            Ok(TakenUp::Ends(work, error)) => return end::settle(turn, *work, error).await,
+            Ok(TakenUp::Gone) => return,
+            Err(error) => return end::unstored(turn, &error),
+        },
+    };
+    let limit = job.agent.config.turn_timeout;
+    let end = tokio::select! {
+        biased;
+        () = job.handle.stopped() => match job.handle.heed() {
+            Cause::Shutdown if keeps => return end::leave(turn, work).await,
+            Cause::Shutdown => error(ErrorCode::Busy, "the gateway is going down; send the message again", true),
+            Cause::Aborted => work.done(DoneReason::Aborted),
+        },
+        outcome = tokio::time::timeout(limit, steps(turn, &mut work)) => match outcome {
+            Ok(Ok(reason)) => work.done(reason),
+            Ok(Err(failure)) => failure.into_event(turn, &mut work).await,
+            Err(_) => error(
+                ErrorCode::Provider,
+                &format!("the turn took longer than {limit:?}, the limit of `turn_timeout`; it was stopped"),
+                true,
+            ),
+        },
+    };
+    end::settle(turn, work, end).await;
+}
+
+/// Ends a turn whose run panicked, with what the store knows of it.
+pub(super) async fn end_fault(shared: &Shared, job: &Job) {
+    let turn = Turn { shared, job };
+    let fault = error(ErrorCode::Internal, "the gateway failed inside this turn; its log says more", true);
+    match resume::take_up(turn).await {
+        Ok(TakenUp::Goes(work) | TakenUp::Ends(work, _)) => end::settle(turn, *work, fault).await,
+        Ok(TakenUp::Gone) => {}
+        Err(error) => end::unstored(turn, &error),
+    }
+}
+
+fn error(code: ErrorCode, message: &str, retryable: bool) -> EventBody {
+    EventBody::Error(TurnError { code, message: message.to_owned(), retryable })
+}
+
+impl Failure {
+    async fn into_event(self, turn: Turn<'_>, work: &mut Work) -> EventBody {
+        match self {
+            Self::Store(failure) => error(ErrorCode::Internal, &failure.to_string(), true),
+            Self::NoModel(problem) => error(ErrorCode::NoAgent, &problem.to_string(), false),
+            Self::Provider(failure) => {
+                if let Err(error) = model::refused(turn, work).await {
+                    tracing::warn!(%error, "what a call consumed could not be told");
+                }
+                EventBody::Error(TurnError {
+                    code: ErrorCode::Provider,
+                    retryable: failure.retryable(),
+                    message: failure.to_string(),
+                })
+            }
+        }
+    }
+}
+
+impl Work {
+    /// The whole reply: what each step wrote, in paragraphs of its own.
+    fn done(&self, stop_reason: DoneReason) -> EventBody {
+        let current = self.reply.text();
+        let texts = self.texts.iter().chain([&current]).map(|text| text.trim());
+        let text = texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n");
+        EventBody::Done { stop_reason, text }
+    }
+
+    /// Stores a message of the turn's in the middle.
+    async fn add(&mut self, turn: Turn<'_>, messages: &mut Vec<Arc<Message>>, message: Arc<Message>) -> Result<(), StoreError> {
+        messages.push(Arc::clone(&message));
+        self.journal.commit(turn, Change::Add(vec![message])).await
+    }
+}
+
+/// Asks and runs tools until there is an end.
+async fn steps(turn: Turn<'_>, work: &mut Work) -> Result<DoneReason, Failure> {
+    let (job, agent) = (turn.job, &*turn.job.agent);
+    if work.begun == Begun::No {
+        work.begun = Begun::Told;
+        turn.tell(EventBody::Started).await?;
+    }
+    let models = agent.models.as_ref().map_err(|problem| Failure::NoModel(problem.clone()))?;
+    let history = until_well(turn.shared, async || turn.shared.store.recent(&job.session, CONTEXT_MESSAGES).await).await?;
+    let mut messages = context::assemble(&history, job.turn, agent.config.context_tokens);
+    drop(history);
+
+    let limit = agent.config.max_steps;
+    for step in work.step..limit {
+        work.step = step;
+        // A turn that was taken up again may have its answer, and lack the results of its calls.
+        if work.calls.is_empty() {
+            let request = Arc::new(Request {
+                system: agent.system.clone(),
+                messages: messages.clone(),
+                tools: agent.tools.now().specs(),
+                max_tokens: agent.config.max_tokens,
+                thinking_tokens: (agent.config.thinking_tokens > 0).then_some(agent.config.thinking_tokens),
+                temperature: agent.config.temperature,
+            });
+            let stop = model::ask(turn, work, models, request).await?;
+            if let Some(end) = take_reply(turn, work, &mut messages, stop).await? {
+                return Ok(end);
+            }
+            if work.calls.is_empty() {
+                continue;
+            }
+        }
+        if step + 1 == limit {
+            let not_run = format!("Not run: the turn reached its limit of {limit} steps.");
+            let results = work.take_results(&Instead { waiting: &not_run, ..Instead::STOPPED });
+            work.last.extend(results);
+            return Ok(DoneReason::Steps);
+        }
+        calls::run(turn, work).await?;
+        if let Some(results) = work.take_results(&Instead::FAULT) {
+            work.add(turn, &mut messages, results).await?;
+        }
+    }
+    Ok(DoneReason::Steps)
+}
+
+/// Stores an answer that is whole and with which the turn goes on: its calls wait in `work`. Says
+/// why the turn ends, where it does.
+async fn take_reply(
+    turn: Turn<'_>,
+    work: &mut Work,
+    messages: &mut Vec<Arc<Message>>,
+    stop: StopReason,
+) -> Result<Option<DoneReason>, StoreError> {
+    let reply = std::mem::take(&mut work.reply);
+    let calls: Vec<ToolUse> = reply.calls().cloned().collect();
+    work.texts.push(reply.text());
+    let (keep, end) = match stop {
+        StopReason::ToolUse if !calls.is_empty() => (Calls::Kept, None),
+        StopReason::Pause => (Calls::Dropped, None),
+        StopReason::MaxTokens => (Calls::Dropped, Some(DoneReason::MaxTokens)),
+        StopReason::Refusal => (Calls::Dropped, Some(DoneReason::Refusal)),
+        StopReason::EndTurn | StopReason::ToolUse => (Calls::Dropped, Some(DoneReason::EndTurn)),
+    };
+    let message = reply.into_message(keep).map(Arc::new);
+    if end.is_some() {
+        work.last.extend(message);
+        return Ok(end);
+    }
+    if keep == Calls::Kept {
+        // Before the message is stored: once it is, each of its calls gets a result, also when the
+        // turn is stopped meanwhile.
+        work.calls = calls.into_iter().map(Call::new).collect();
+    }
+    // Stored before the first of its calls is made: after a crash it is known what may have run.
+    match message {
+        Some(message) => work.add(turn, messages, message).await?,
+        None => {}
+    }
+    Ok(None)
+}
