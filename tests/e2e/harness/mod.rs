@@ -4,7 +4,7 @@
 mod anthropic;
 mod cli;
 mod client;
-mod gateway;
+pub(crate) mod gateway;
 pub(crate) mod http;
 mod openai;
 mod provider;

@@ -1,0 +1,1 @@
+//! What the gateway does when its disk does not.
