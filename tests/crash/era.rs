@@ -14,8 +14,8 @@ use tokio::time::sleep;
 use crate::audit;
 use crate::books::Books;
 use crate::dice::Dice;
-use crate::harness::gateway::Builder;
-use crate::harness::{Gateway, WIRES};
+
+use crate::harness::{Builder, Gateway, WIRES};
 use crate::model::{Model, Said};
 use crate::user::{Mood, User, World};
 

@@ -14,7 +14,6 @@ mod books;
 mod dice;
 mod era;
 #[path = "../e2e/harness/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "it is made for more than this")]
 mod harness;
 mod link;
 mod model;

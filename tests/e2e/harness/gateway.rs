@@ -30,6 +30,7 @@ pub(crate) struct Builder {
     rest: String,
     file: ConfigFile,
     arguments: Vec<String>,
+    ignored: Option<String>,
     environment: Vec<(String, String)>,
 }
 
@@ -108,6 +109,12 @@ impl Builder {
         self
     }
 
+    /// Starts it so that it ignores a signal, as a shell names it.
+    pub(crate) fn ignoring(mut self, signal: &str) -> Self {
+        self.ignored = Some(signal.into());
+        self
+    }
+
     fn config(&self) -> String {
         let mut config = String::new();
         if self.plugins.is_none() {
@@ -123,7 +130,16 @@ impl Builder {
     }
 
     fn command(&self, home: &Path) -> Command {
-        let mut command = exoclaw_in(home);
+        let mut command = match &self.ignored {
+            None => exoclaw_in(home),
+            // What is ignored stays so in the program that takes the shell's place.
+            Some(signal) => {
+                let mut shell = Command::new("/bin/sh");
+                let script = format!("trap '' {signal}; exec \"$0\" \"$@\"");
+                shell.args(["-c", &script, env!("CARGO_BIN_EXE_exoclaw")]);
+                in_home(shell, home)
+            }
+        };
         if self.file == ConfigFile::Written {
             let file = home.join(CONFIG);
             std::fs::write(&file, self.config()).expect("a writable folder");
@@ -177,7 +193,10 @@ impl Builder {
 
 /// The binary, with nothing of the caller's environment.
 pub(crate) fn exoclaw_in(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_exoclaw"));
+    in_home(Command::new(env!("CARGO_BIN_EXE_exoclaw")), home)
+}
+
+fn in_home(mut command: Command, home: &Path) -> Command {
     command.env_clear().env("HOME", home).env("EXOCLAW_HOME", home.join(".exoclaw")).current_dir(home);
     command
 }
@@ -225,6 +244,11 @@ impl Gateway {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where it listens, as clients are told.
