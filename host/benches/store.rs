@@ -8,14 +8,16 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use exoclaw::config::ByteSize;
-use exoclaw::store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use exoclaw::store::sqlite::Durability;
 use exoclaw::store::{
     Accept, CallOutcome, DoneReason, DynStore, Epoch, Event, EventBody, LedgerEntry, MemoryLimits, MemoryStore,
-    Message, ModelCall, ModelCallEnd, ModelCallId, Role, Seq, SessionKey, Step, Timestamp, TokenUsage, TurnEnd, TurnId,
+    ModelCall, ModelCallEnd, ModelCallId, Role, Seq, SessionKey, Step, Timestamp, TokenUsage, TurnEnd, TurnId,
 };
 use futures_util::future::join_all;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::json;
 use tempfile::TempDir;
+use tokio_tungstenite::tungstenite::Message;
 
 /// How long commits are counted.
 const COUNTED: Duration = Duration::from_secs(1);
@@ -48,17 +50,10 @@ struct Kept {
 
 impl Kept {
     async fn new(engine: Engine) -> Self {
-        // Not in /tmp, which is often no disk.
-        let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-        let sqlite = |durability| -> DynStore {
-            let path = folder.path().join("exoclaw.db");
-            let (files, session_files) = (ByteSize::mib(256), ByteSize::mib(64));
-            let options = SqliteOptions { path, durability, files, session_files };
-            Arc::new(SqliteStore::open(options).expect("a new store"))
-        };
-        let store = match engine {
-            Engine::Power => sqlite(Durability::Power),
-            Engine::Process => sqlite(Durability::Process),
+        let folder = support::folder();
+        let store: DynStore = match engine {
+            Engine::Power => support::in_file(folder.path(), Durability::Power),
+            Engine::Process => support::in_file(folder.path(), Durability::Process),
             Engine::Memory => {
                 let limits = MemoryLimits { sessions: 1 << 20, messages: 1 << 20, ..MemoryLimits::default() };
                 Arc::new(MemoryStore::new(limits))
@@ -115,7 +110,7 @@ impl Talker {
         self.turns += 1;
         let now = Timestamp::now();
         let turn = TurnId::new(now, self.number << 32 | self.turns);
-        let message = Arc::new(Message::text(Role::User, "A question of one line, as most of them are."));
+        let message = Arc::new(said(Role::User, "A question of one line, as most of them are."));
         let session = self.session.clone();
         let accept = Accept { session, turn, message, idempotency: None, epoch: self.epoch, now };
         self.store.accept(accept).await.expect("accepted");
@@ -127,7 +122,7 @@ impl Talker {
         let reply = "An answer of a line or two, which is what a model says when it is asked for little.";
         let end = EventBody::Done { stop_reason: DoneReason::EndTurn, text: reply.into() };
         let step = Step {
-            messages: vec![Arc::new(Message::text(Role::Assistant, reply))],
+            messages: vec![Arc::new(said(Role::Assistant, reply))],
             events: vec![self.event(turn, end)],
             ..self.step(turn)
         };
@@ -171,6 +166,10 @@ impl Talker {
         took.finish.push(finish.elapsed());
         took.turn.push(start.elapsed());
     }
+}
+
+fn said(role: Role, text: &str) -> exoclaw::store::Message {
+    exoclaw::store::Message::text(role, text)
 }
 
 /// The value that so many in a hundred do not exceed.
@@ -343,9 +342,50 @@ async fn long_history() {
     }
 }
 
+/// What a gateway holds of memory, after so many turns over the wire, in sessions that come and go.
+async fn memory() {
+    const CONNECTIONS: usize = 32;
+    println!("memory of a gateway on SQLite (Process), each session of 10 turns, {CONNECTIONS} connections");
+    let folder = support::folder();
+    let (_model, address) = support::scripted_on(support::in_file(folder.path(), Durability::Process)).await;
+    let mut done = 0;
+    for turns in [1_000, 10_000, 100_000] {
+        let start = Instant::now();
+        let talking = (0..CONNECTIONS).map(|connection| {
+            let mine = (done..turns).skip(connection).step_by(CONNECTIONS);
+            tokio::spawn(async move {
+                let url = format!("ws://{address}/ws");
+                let (mut socket, _) =
+                    tokio_tungstenite::connect_async_with_config(url, None, true).await.expect("the gateway");
+                for turn in mine {
+                    let peer = format!("peer-{connection}-{}", turn / (10 * CONNECTIONS));
+                    let params = json!({ "content": "One line, as most messages are.", "peer": peer });
+                    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "chat.send", "params": params });
+                    socket.send(Message::text(request.to_string())).await.expect("sent");
+                    while let Some(message) = socket.next().await {
+                        let message = message.expect("a message").into_text().expect("text");
+                        assert!(!message.contains(r#""type":"error""#), "{message}");
+                        if message.contains(r#""type":"done""#) {
+                            break;
+                        }
+                    }
+                }
+            })
+        });
+        for ended in join_all(talking).await {
+            ended.expect("a connection that ends");
+        }
+        let (rate, resident) = ((turns - done) as f64 / start.elapsed().as_secs_f64(), support::resident());
+        done = turns;
+        println!("  {turns:>6} turns: {:>6.1} MiB, {rate:.0} turns a second", resident as f64 / 1024.0);
+    }
+}
+
 #[tokio::main]
 async fn main() {
     let start = Instant::now();
+    // First, while the process holds nothing else.
+    memory().await;
     commits().await;
     turns().await;
     long_history().await;
