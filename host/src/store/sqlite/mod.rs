@@ -1,21 +1,39 @@
 //! The engine that keeps everything in a SQLite file: one writer that groups the transactions of all
 //! sessions into synced commits, readers beside it.
+//!
+//! What is deleted is overwritten (`secure_delete`), and the log that still holds it is cut as soon as the
+//! writer is idle. An FTS5 table needs a setting of its own for that, once, in the migration that makes it:
+//! `INSERT INTO the_table(the_table, rank) VALUES('secure-delete', 1);`. Without it a deleted row's words stay
+//! in the index's segments, with a mark, until they are merged.
 
 mod channels;
+mod commit;
+mod connection;
 mod db;
 mod error;
 mod files;
+mod health;
 mod kv;
 mod ledger;
+mod lock;
+mod maintain;
+mod migrate;
 mod outbox;
 mod portable;
+mod readers;
 mod recall;
 mod sessions;
 mod store;
+mod task;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::path::PathBuf;
 
 pub use error::OpenError;
+pub use lock::Holder;
+pub use maintain::{CopyError, MaintainError, Progress, backup};
 
 use self::db::Db;
 use crate::config::ByteSize;

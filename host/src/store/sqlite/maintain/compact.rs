@@ -1,0 +1,3 @@
+//! c
+pub struct Compacted;
+pub fn compact() {}

@@ -1,0 +1,183 @@
+//! What stands in the way of opening a store, and what an upgrade does.
+
+use std::fs;
+
+use super::super::connection::beside;
+use super::super::migrate::backup_of;
+use super::*;
+
+/// The store of [`ONE`], one version on.
+const TWO: &[Migration] = &[
+    ONE[0],
+    Migration { to: 2, sql: &["ALTER TABLE item ADD COLUMN size INTEGER;", "UPDATE item SET size = length(text);"] },
+];
+
+/// As [`TWO`], but the last statement fails.
+const BROKEN: &[Migration] = &[
+    ONE[0],
+    Migration { to: 2, sql: &["ALTER TABLE item ADD COLUMN size INTEGER;", "UPDATE no_such_table SET size = 1;"] },
+];
+
+fn pragma(connection: &Connection, name: &str) -> String {
+    let value: rusqlite::types::Value = connection.pragma_query_value(None, name, |row| row.get(0)).unwrap();
+    match value {
+        rusqlite::types::Value::Integer(value) => value.to_string(),
+        rusqlite::types::Value::Text(value) => value,
+        value => panic!("{value:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_new_store_is_durable_overwrites_what_is_deleted_and_is_its_owners_alone() {
+    let (_folder, path) = place();
+    let db = open(&path).unwrap();
+    let writer = db.write(|connection| {
+        let names = ["journal_mode", "synchronous", "foreign_keys", "secure_delete", "auto_vacuum", "temp_store"];
+        Ok(names.map(|name| pragma(connection, name)))
+    });
+    assert_eq!(writer.await.unwrap(), ["wal", "2", "1", "1", "2", "2"]);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        put(&db, 1, "private").await.unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        for file in [path.clone(), beside(&path, "-wal"), beside(&path, "-shm"), beside(&path, ".lock")] {
+            assert_eq!(mode(&file), 0o600, "{}", file.display());
+        }
+    }
+    drop(db);
+    let mut process = options(&path);
+    process.durability = Durability::Process;
+    let db = Db::open_with(&process, ONE).unwrap();
+    assert_eq!(db.write(|connection| Ok(pragma(connection, "synchronous"))).await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn a_deleted_text_is_in_no_file_once_the_store_is_closed() {
+    let (_folder, path) = place();
+    let db = open(&path).unwrap();
+    let text = "a secret that nobody is to find ".repeat(1_000);
+    put(&db, 1, &text).await.unwrap();
+    put(&db, 2, "something else").await.unwrap();
+    db.write(|connection| Ok(connection.execute("DELETE FROM item WHERE key = 1", [])?)).await.unwrap();
+    drop(db);
+    for file in fs::read_dir(path.parent().unwrap()).unwrap() {
+        let file = file.unwrap().path();
+        let holds = fs::read(&file).unwrap().windows(15).any(|part| part == b"nobody is to fi");
+        assert!(!holds, "{}", file.display());
+    }
+}
+
+#[test]
+fn a_second_opener_is_told_who_has_the_store_until_that_one_closes_it() {
+    let (folder, path) = place();
+    let db = open(&path).unwrap();
+    let refused = open(&path).unwrap_err();
+    let OpenError::InUse { holder, .. } = &refused else { panic!("{refused}") };
+    assert_eq!(holder.pid, Some(std::process::id()));
+    #[cfg(unix)]
+    {
+        let link = folder.path().join("link.db");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(open(&link), Err(OpenError::InUse { .. })), "a link leads to the same lock");
+    }
+    drop(db);
+    open(&path).unwrap();
+    let _ = folder;
+}
+
+#[test]
+fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
+    let (_folder, path) = place();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let garbage = b"This is a letter, and longer than a header. ".repeat(400);
+    fs::write(&path, &garbage).unwrap();
+    let refused = open(&path).unwrap_err();
+    assert!(matches!(refused, OpenError::NotADatabase { .. }), "{refused}");
+    assert_eq!(fs::read(&path).unwrap(), garbage);
+
+    fs::remove_file(&path).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE recipe (text TEXT); PRAGMA user_version = 7;").unwrap();
+    drop(other);
+    let before = fs::read(&path).unwrap();
+    let refused = open(&path).unwrap_err();
+    assert!(matches!(refused, OpenError::Foreign { .. }), "{refused}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert!(!beside(&path, "-wal").exists());
+}
+
+#[tokio::test]
+async fn a_store_that_lost_its_end_is_said_to_be_damaged() {
+    let (_folder, path) = place();
+    let db = open(&path).unwrap();
+    put(&db, 1, &"long ".repeat(20_000)).await.unwrap();
+    drop(db);
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    let refused = open(&path).unwrap_err();
+    assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
+    assert!(refused.to_string().contains("restore a backup"), "{refused}");
+    file.set_len(60).unwrap();
+    assert!(matches!(open(&path), Err(OpenError::NotADatabase { .. } | OpenError::Damaged { .. })));
+}
+
+#[tokio::test]
+async fn an_older_store_is_copied_and_then_brought_up_to_date() {
+    let (_folder, path) = place();
+    let db = open(&path).unwrap();
+    put(&db, 1, "from before").await.unwrap();
+    drop(db);
+    let db = Db::open_with(&options(&path), TWO).unwrap();
+    let size = db.read(|connection| {
+        Ok(connection.query_row("SELECT size FROM item WHERE key = 1", [], |row| row.get::<_, i64>(0))?)
+    });
+    assert_eq!(size.await.unwrap(), 11);
+    put(&db, 2, "wrong number of values").await.unwrap_err();
+    drop(db);
+
+    // The earlier program refuses it; with the copy in its place it goes on.
+    let refused = open(&path).unwrap_err();
+    assert!(matches!(refused, OpenError::Newer { found: 2, known: 1, .. }), "{refused}");
+    fs::copy(backup_of(&path, 1), &path).unwrap();
+    let db = open(&path).unwrap();
+    assert_eq!(keys(&db).await, [1]);
+    put(&db, 2, "after the way back").await.unwrap();
+    drop(db);
+
+    // And the way forth once more keeps what came since.
+    drop(Db::open_with(&options(&path), TWO).unwrap());
+    let kept = Connection::open(backup_of(&path, 1)).unwrap();
+    assert_eq!(kept.query_row("SELECT count(*) FROM item", [], |row| row.get::<_, i64>(0)).unwrap(), 2);
+}
+
+#[tokio::test]
+async fn an_upgrade_that_fails_changes_nothing() {
+    let (_folder, path) = place();
+    let db = open(&path).unwrap();
+    put(&db, 1, "from before").await.unwrap();
+    drop(db);
+    let refused = Db::open_with(&options(&path), BROKEN).unwrap_err();
+    assert!(matches!(refused, OpenError::Migration { from: 1, to: 2, .. }), "{refused}");
+    let db = open(&path).unwrap();
+    put(&db, 2, "goes on").await.unwrap();
+    assert_eq!(keys(&db).await, [1, 2]);
+    drop(db);
+
+    // No room for the copy: neither is there one.
+    let backup = backup_of(&path, 1);
+    fs::remove_file(&backup).unwrap();
+    fs::create_dir(&backup).unwrap();
+    let refused = Db::open_with(&options(&path), TWO).unwrap_err();
+    assert!(matches!(refused, OpenError::Migration { from: 1, to: 2, .. }), "{refused}");
+    assert_eq!(keys(&open(&path).unwrap()).await, [1, 2]);
+}
+
+#[test]
+fn the_real_schema_opens_anew_and_again() {
+    let (_folder, path) = place();
+    drop(Db::open(&options(&path)).unwrap());
+    drop(Db::open(&options(&path)).unwrap());
+    assert!(!backup_of(&path, 1).exists());
+}
