@@ -17,6 +17,14 @@ pub enum StoreError {
     /// A turn that is not open.
     #[error("turn {0} is not open: it ended, or its session was deleted")]
     NoTurn(TurnId),
+    /// More than is kept of such a thing.
+    #[error("{what} has at most {limit} bytes; make it smaller")]
+    TooLarge {
+        /// What.
+        what: &'static str,
+        /// Bytes.
+        limit: usize,
+    },
     /// Another owner went on with it.
     #[error("another gateway took this over (it owns the store in epoch {by}, this one in {epoch}); stop one of them")]
     Superseded {
@@ -31,6 +39,14 @@ pub enum StoreError {
     /// What is stored cannot be read as what it should be.
     #[error("the store holds {what} that cannot be read: {reason}; `exoclaw data verify` says more")]
     Corrupt {
+        /// What.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// What is imported cannot be read as what it should be.
+    #[error("a record has {what} that cannot be read: {reason}; export it anew, or remove the record")]
+    BadRecord {
         /// What.
         what: &'static str,
         /// Why not.

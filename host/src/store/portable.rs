@@ -114,6 +114,8 @@ pub enum Record {
         session: SessionKey,
         /// Which.
         id: String,
+        /// Where it begins in the file, in bytes: so that a piece that is there is told from one that is not.
+        start: u64,
         /// The piece.
         data: String,
     },
@@ -205,7 +207,11 @@ pub trait Portable: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<(Vec<Record>, Option<ExportCursor>), StoreError>>;
 
     /// Stores records, in one transaction. What is there already stays as it is: an import that was
-    /// cut can be run again.
+    /// cut can be run again. Quotas and limits are not asked, since what is imported was kept before.
+    ///
+    /// # Errors
+    /// [`StoreError::BadRecord`]; [`StoreError::NoSession`] and [`StoreError::NoTurn`], where a record's
+    /// session or turn was not imported before it.
     fn import(&self, records: Vec<Record>) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 

@@ -78,7 +78,10 @@ impl From<StoreError> for RpcError {
         let code = match &error {
             StoreError::Full { .. } | StoreError::Sick(_) | StoreError::Closed => ErrorCode::Busy,
             StoreError::NoSession(_) | StoreError::NoTurn(_) => ErrorCode::NotFound,
-            StoreError::Superseded { .. } | StoreError::Corrupt { .. } => ErrorCode::Internal,
+            StoreError::TooLarge { .. } => ErrorCode::TooLarge,
+            StoreError::Superseded { .. } | StoreError::Corrupt { .. } | StoreError::BadRecord { .. } => {
+                ErrorCode::Internal
+            }
         };
         Self::application(code, error.to_string())
     }

@@ -1,18 +1,135 @@
 //! What channels keep, as rows.
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteStore;
-use crate::store::{ChannelCommit, Channels, IncomingOutcome, Page, SetAside, SetAsideId, StoreError};
+use super::cells::{integer, number, rows};
+use super::error::SqlResult;
+use super::sessions::accept;
+use crate::store::{
+    ChannelCommit, Channels, EVENT_WINDOW, Epoch, EventId, IncomingOutcome, MAX_CHANNEL_STATE, MAX_SET_ASIDE,
+    NewSetAside, Page, SetAside, SetAsideId, StoreError, Timestamp,
+};
+
+/// Bytes of events after which a page of them ends, so that a page of the largest fits in memory.
+const PAGE_BYTES: usize = 2 * MAX_SET_ASIDE;
+
+/// The window, as the difference of two times of rows.
+fn window() -> i64 {
+    i64::try_from(EVENT_WINDOW.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Says that the channel is `epoch`'s, unless a later one advanced it, and stores its new state.
+fn advance(connection: &Connection, channel: &str, epoch: Epoch, state: Option<&[u8]>) -> SqlResult<()> {
+    let mut find = connection.prepare_cached("SELECT epoch FROM channels WHERE name = ?1")?;
+    let by = Epoch(find.query_row([channel], |row| row.get(0)).optional()?.map_or(0, number));
+    if by > epoch {
+        return Err(StoreError::Superseded { epoch, by }.into());
+    }
+    let mut put = connection.prepare_cached(
+        "INSERT INTO channels (name, epoch, state) VALUES (?1, ?2, ?3)
+         ON CONFLICT (name) DO UPDATE SET epoch = excluded.epoch, state = coalesce(excluded.state, state)",
+    )?;
+    put.execute(params![channel, integer(epoch.0), state])?;
+    Ok(())
+}
+
+/// Notes an event. Says whether it is new: not seen, or so long ago that it is forgotten.
+fn note(connection: &Connection, channel: &str, event: &EventId, now: Timestamp) -> SqlResult<bool> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO seen (channel, account, event, at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (channel, account, event) DO UPDATE SET at = excluded.at WHERE excluded.at - at >= ?5",
+    )?;
+    Ok(statement.execute(params![channel, event.account, event.id, integer(now.0), window()])? > 0)
+}
+
+fn put_aside(connection: &Connection, channel: &str, event: &NewSetAside, now: Timestamp) -> SqlResult<()> {
+    let mut statement =
+        connection.prepare_cached("INSERT INTO set_aside (channel, at, reason, event) VALUES (?1, ?2, ?3, ?4)")?;
+    statement.execute(params![channel, integer(now.0), event.reason, &event.event[..]])?;
+    Ok(())
+}
+
+fn commit(connection: &Connection, commit: &ChannelCommit) -> SqlResult<Vec<IncomingOutcome>> {
+    let too_large = |what, limit| Err(StoreError::TooLarge { what, limit }.into());
+    if commit.state.as_ref().is_some_and(|state| state.len() > MAX_CHANNEL_STATE) {
+        return too_large("the state of a channel", MAX_CHANNEL_STATE);
+    }
+    if commit.set_aside.as_ref().is_some_and(|event| event.event.len() > MAX_SET_ASIDE) {
+        return too_large("an event that is set aside", MAX_SET_ASIDE);
+    }
+    let channel = commit.channel.as_str();
+    advance(connection, channel, commit.epoch, commit.state.as_deref())?;
+    let mut outcomes = Vec::with_capacity(commit.incoming.len());
+    for incoming in &commit.incoming {
+        outcomes.push(if !note(connection, channel, &incoming.event, commit.now)? {
+            IncomingOutcome::Repeat
+        } else if let Some(message) = &incoming.accept {
+            IncomingOutcome::Accepted(accept(connection, message)?)
+        } else {
+            IncomingOutcome::Noted
+        });
+    }
+    if let Some(event) = &commit.set_aside {
+        put_aside(connection, channel, event, commit.now)?;
+    }
+    Ok(outcomes)
+}
+
+/// Forgets at most `limit` events whose window has passed, and says how many there were.
+pub(super) fn forget(connection: &Connection, now: Timestamp, limit: usize) -> SqlResult<usize> {
+    let mut statement = connection
+        .prepare_cached("DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at <= ?1 ORDER BY at LIMIT ?2)")?;
+    let last = integer(now.0).saturating_sub(window());
+    Ok(statement.execute(params![last, rows(limit)])?)
+}
+
+/// Of one channel and of all: two statements, since no index serves both.
+const OF_CHANNEL: &str =
+    "SELECT id, channel, at, reason, event FROM set_aside WHERE channel = ?2 AND id > ?1 ORDER BY id";
+const OF_ALL: &str = "SELECT id, channel, at, reason, event FROM set_aside WHERE id > ?1 ORDER BY id";
+
+fn page(
+    connection: &Connection,
+    channel: Option<&str>,
+    after: Option<SetAsideId>,
+    limit: usize,
+) -> SqlResult<Page<SetAside, SetAsideId>> {
+    let mut statement = connection.prepare_cached(if channel.is_some() { OF_CHANNEL } else { OF_ALL })?;
+    let after = after.map_or(-1, |after| integer(after.0));
+    let mut found = match channel {
+        Some(channel) => statement.query(params![after, channel])?,
+        None => statement.query([after])?,
+    };
+    let (mut items, mut bytes): (Vec<SetAside>, usize) = (Vec::new(), 0);
+    while let Some(row) = found.next()? {
+        // There is more than the page takes.
+        if items.len() >= limit || bytes >= PAGE_BYTES {
+            return Ok(Page { next: items.last().map(|item| item.id), items });
+        }
+        let event = Bytes::from(row.get::<_, Vec<u8>>(4)?);
+        bytes += event.len();
+        let (id, at) = (SetAsideId(number(row.get(0)?)), Timestamp(number(row.get(2)?)));
+        items.push(SetAside { id, channel: row.get(1)?, event, reason: row.get(3)?, at });
+    }
+    Ok(Page { items, next: None })
+}
 
 impl Channels for SqliteStore {
     fn channel_state<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
-        todo!()
+        let channel = channel.to_owned();
+        let state = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached("SELECT state FROM channels WHERE name = ?1")?;
+            let state = statement.query_row([channel], |row| row.get::<_, Option<Vec<u8>>>(0)).optional()?;
+            Ok(state.flatten().map(Bytes::from))
+        };
+        self.db.read(state).boxed()
     }
 
-    fn channel_commit(&self, commit: ChannelCommit) -> BoxFuture<'_, Result<Vec<IncomingOutcome>, StoreError>> {
-        todo!()
+    fn channel_commit(&self, change: ChannelCommit) -> BoxFuture<'_, Result<Vec<IncomingOutcome>, StoreError>> {
+        self.db.write(move |connection| commit(connection, &change)).boxed()
     }
 
     fn set_aside<'a>(
@@ -21,10 +138,25 @@ impl Channels for SqliteStore {
         after: Option<SetAsideId>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Page<SetAside, SetAsideId>, StoreError>> {
-        todo!()
+        let channel = channel.map(str::to_owned);
+        self.db.read(move |connection| page(connection, channel.as_deref(), after, limit)).boxed()
     }
 
     fn set_aside_remove(&self, id: SetAsideId) -> BoxFuture<'_, Result<bool, StoreError>> {
-        todo!()
+        let remove = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached("DELETE FROM set_aside WHERE id = ?1")?;
+            Ok(statement.execute([integer(id.0)])? > 0)
+        };
+        self.db.write(remove).boxed()
     }
+}
+
+/// Forgets events that have passed their window, at most `limit`, and says how many.
+pub(super) fn forget(
+    connection: &rusqlite::Connection,
+    now: crate::store::Timestamp,
+    limit: usize,
+) -> super::error::SqlResult<usize> {
+    let _ = (connection, now, limit);
+    Ok(0)
 }

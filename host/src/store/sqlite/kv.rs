@@ -1,21 +1,193 @@
-//! Keys and values of plugins, as rows.
+//! Keys and values of plugins, as rows. What the entries of a plugin count together is kept by triggers
+//! of the schema, so that it is right when a session takes its entries with it.
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::SqliteStore;
-use crate::store::{KvKey, KvOutcome, KvSet, KvSpace, KvValue, PluginData, StoreError};
+use super::cells::{corrupt, integer, number, parse, rows};
+use super::error::SqlResult;
+use super::sessions::{existing, row_of};
+use crate::config::PluginName;
+use crate::store::{
+    KvExpected, KvKey, KvOutcome, KvScope, KvSet, KvSpace, KvValue, MAX_KV_PAGE, PluginData, StoreError, kv_cost,
+};
+
+/// A space, as its rows name it.
+pub(super) struct Space<'a> {
+    plugin: &'a PluginName,
+    /// The column of the unique index.
+    scope: String,
+    agent: Option<&'a str>,
+    session: Option<i64>,
+}
+
+impl<'a> Space<'a> {
+    /// A space; absent where it is of a session that is not there.
+    fn find(connection: &Connection, space: &'a KvSpace) -> SqlResult<Option<Self>> {
+        Ok(match &space.scope {
+            KvScope::Session(session) => row_of(connection, session)?.map(|row| Self::of_session(&space.plugin, row)),
+            KvScope::Agent(agent) => Some(Self::of_agent(&space.plugin, agent)),
+            KvScope::Plugin => Some(Self::of_plugin(&space.plugin)),
+        })
+    }
+
+    /// A space in which something is to be kept.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSession`].
+    pub(super) fn existing(connection: &Connection, space: &'a KvSpace) -> SqlResult<Self> {
+        Ok(match &space.scope {
+            KvScope::Session(session) => Self::of_session(&space.plugin, existing(connection, session)?),
+            KvScope::Agent(agent) => Self::of_agent(&space.plugin, agent),
+            KvScope::Plugin => Self::of_plugin(&space.plugin),
+        })
+    }
+
+    fn of_plugin(plugin: &'a PluginName) -> Self {
+        Self { plugin, scope: String::new(), agent: None, session: None }
+    }
+
+    fn of_agent(plugin: &'a PluginName, agent: &'a str) -> Self {
+        Self { plugin, scope: format!("agent:{agent}"), agent: Some(agent), session: None }
+    }
+
+    fn of_session(plugin: &'a PluginName, row: i64) -> Self {
+        Self { plugin, scope: format!("session:{row}"), agent: None, session: Some(row) }
+    }
+
+    fn get(&self, connection: &Connection, key: &KvKey) -> SqlResult<Option<KvValue>> {
+        let mut statement =
+            connection.prepare_cached("SELECT value FROM kv WHERE plugin = ?1 AND scope = ?2 AND key = ?3")?;
+        let bytes = statement
+            .query_row(params![self.plugin.as_str(), self.scope, key.as_str()], |row| row.get::<_, Vec<u8>>(0))
+            .optional()?;
+        bytes.map(value).transpose()
+    }
+
+    /// What the entry counts; absent where there is none. Does not read the value.
+    fn cost(&self, connection: &Connection, key: &KvKey) -> SqlResult<Option<u64>> {
+        let mut statement =
+            connection.prepare_cached("SELECT cost FROM kv WHERE plugin = ?1 AND scope = ?2 AND key = ?3")?;
+        let found = statement
+            .query_row(params![self.plugin.as_str(), self.scope, key.as_str()], |row| row.get(0))
+            .optional()?;
+        Ok(found.map(number))
+    }
+
+    fn holds(&self, connection: &Connection, key: &KvKey, expected: &KvExpected) -> SqlResult<bool> {
+        Ok(match expected {
+            KvExpected::Anything => true,
+            KvExpected::Nothing => self.cost(connection, key)?.is_none(),
+            KvExpected::Value(_) => expected.holds(self.get(connection, key)?.as_ref()),
+        })
+    }
+
+    /// Keeps a value that is known to fit.
+    fn put(&self, connection: &Connection, key: &KvKey, value: &KvValue) -> SqlResult<()> {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO kv (plugin, scope, key, agent, session, cost, value) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT (plugin, scope, key) DO UPDATE SET cost = excluded.cost, value = excluded.value",
+        )?;
+        let (plugin, cost) = (self.plugin.as_str(), integer(kv_cost(key, value)));
+        statement.execute(params![
+            plugin,
+            self.scope,
+            key.as_str(),
+            self.agent,
+            self.session,
+            cost,
+            value.as_bytes()
+        ])?;
+        Ok(())
+    }
+
+    /// Keeps a value where the key has none, whatever the quota.
+    pub(super) fn put_new(&self, connection: &Connection, key: &KvKey, value: &KvValue) -> SqlResult<()> {
+        match self.cost(connection, key)? {
+            None => self.put(connection, key, value),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// A value, as it was kept.
+fn value(bytes: Vec<u8>) -> SqlResult<KvValue> {
+    KvValue::try_from(bytes).map_err(|error| corrupt("a plugin's value", error))
+}
+
+fn set(connection: &Connection, set: &KvSet) -> SqlResult<KvOutcome> {
+    let space = Space::existing(connection, &set.space)?;
+    if !space.holds(connection, &set.key, &set.expected)? {
+        return Ok(KvOutcome::Differs);
+    }
+    let (old, new) = (space.cost(connection, &set.key)?.unwrap_or(0), kv_cost(&set.key, &set.value));
+    let mut statement = connection.prepare_cached("SELECT bytes FROM kv_use WHERE plugin = ?1")?;
+    let before = statement.query_row([space.plugin.as_str()], |row| row.get(0)).optional()?.map_or(0, number);
+    let used = before.saturating_sub(old).saturating_add(new);
+    if used > set.quota && new > old {
+        return Ok(KvOutcome::QuotaExceeded);
+    }
+    space.put(connection, &set.key, &set.value)?;
+    Ok(KvOutcome::Set)
+}
+
+fn delete(connection: &Connection, space: &KvSpace, key: &KvKey) -> SqlResult<()> {
+    let Some(space) = Space::find(connection, space)? else { return Ok(()) };
+    let mut statement = connection.prepare_cached("DELETE FROM kv WHERE plugin = ?1 AND scope = ?2 AND key = ?3")?;
+    statement.execute(params![space.plugin.as_str(), space.scope, key.as_str()])?;
+    Ok(())
+}
+
+/// Keys stand in the index in the order of their bytes: those with a prefix follow on one another, from the
+/// prefix itself on.
+const KEYS: &str = "SELECT key FROM kv WHERE plugin = ?1 AND scope = ?2 AND key >= ?3 AND key IS NOT ?4
+    ORDER BY key LIMIT ?5";
+
+fn keys(
+    connection: &Connection,
+    space: &KvSpace,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> SqlResult<Vec<KvKey>> {
+    let Some(space) = Space::find(connection, space)? else { return Ok(Vec::new()) };
+    let from = after.filter(|after| *after > prefix).unwrap_or(prefix);
+    let limit = rows(limit.min(MAX_KV_PAGE));
+    let mut statement = connection.prepare_cached(KEYS)?;
+    let mut found = statement.query(params![space.plugin.as_str(), space.scope, from, after, limit])?;
+    let mut keys = Vec::new();
+    while let Some(row) = found.next()? {
+        let text = key_text(row)?;
+        if !text.starts_with(prefix) {
+            break;
+        }
+        keys.push(parse("a plugin's key", text)?);
+    }
+    Ok(keys)
+}
+
+fn key_text<'a>(row: &'a Row<'_>) -> SqlResult<&'a str> {
+    row.get_ref(0)?.as_str().map_err(|error| corrupt("a plugin's key", error))
+}
 
 impl PluginData for SqliteStore {
     fn kv_get<'a>(&'a self, space: &'a KvSpace, key: &'a KvKey) -> BoxFuture<'a, Result<Option<KvValue>, StoreError>> {
-        todo!()
+        let (space, key) = (space.clone(), key.clone());
+        let get = move |connection: &Connection| match Space::find(connection, &space)? {
+            Some(space) => space.get(connection, &key),
+            None => Ok(None),
+        };
+        self.db.read(get).boxed()
     }
 
-    fn kv_set(&self, set: KvSet) -> BoxFuture<'_, Result<KvOutcome, StoreError>> {
-        todo!()
+    fn kv_set(&self, change: KvSet) -> BoxFuture<'_, Result<KvOutcome, StoreError>> {
+        self.db.write(move |connection| set(connection, &change)).boxed()
     }
 
     fn kv_delete<'a>(&'a self, space: &'a KvSpace, key: &'a KvKey) -> BoxFuture<'a, Result<(), StoreError>> {
-        todo!()
+        let (space, key) = (space.clone(), key.clone());
+        self.db.write(move |connection| delete(connection, &space, &key)).boxed()
     }
 
     fn kv_keys<'a>(
@@ -25,6 +197,7 @@ impl PluginData for SqliteStore {
         after: Option<&'a str>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<KvKey>, StoreError>> {
-        todo!()
+        let (space, prefix, after) = (space.clone(), prefix.to_owned(), after.map(str::to_owned));
+        self.db.read(move |connection| keys(connection, &space, &prefix, after.as_deref(), limit)).boxed()
     }
 }

@@ -6,27 +6,33 @@
 //! `INSERT INTO the_table(the_table, rank) VALUES('secure-delete', 1);`. Without it a deleted row's words stay
 //! in the index's segments, with a mark, until they are merged.
 
+mod cells;
 mod channels;
 mod commit;
 mod connection;
+mod counters;
 mod db;
 mod error;
+mod events;
 mod files;
 mod health;
 mod kv;
 mod ledger;
 mod lock;
 mod maintain;
+mod messages;
 mod migrate;
 mod outbox;
 mod portable;
 mod readers;
 mod recall;
+mod retain;
 mod sessions;
 mod store;
 mod task;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod writer;
 
 use std::path::PathBuf;

@@ -1,23 +1,203 @@
-//! What is to be sent, as rows.
+//! What is to be sent, as rows. A delivery's row stands in the order in which it was opened.
 
-use futures_util::future::BoxFuture;
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::SqliteStore;
+use super::cells::{corrupt, integer, json, number, parse, rows, small};
+use super::error::SqlResult;
+use super::sessions::existing;
 use crate::store::{
-    Delivery, DeliveryFilter, DeliveryId, DeliveryUpdate, NewDelivery, Outbox, Page, StoreError, Timestamp,
+    Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryUpdate, Epoch, NewDelivery, Outbox, Page, StoreError,
+    Timestamp,
 };
+
+/// What a delivery consists of, as [`read`] takes it, of `deliveries` joined with `sessions`.
+pub(super) const COLUMNS: &str = "deliveries.delivery, sessions.key, deliveries.channel, deliveries.conversation,
+    deliveries.content, deliveries.draft, deliveries.state, deliveries.progress, deliveries.attempts, deliveries.due,
+    deliveries.reason, deliveries.created_at";
+
+fn select(which: &str) -> String {
+    format!("SELECT {COLUMNS} FROM deliveries JOIN sessions ON sessions.id = deliveries.session {which}")
+}
+
+const ONE: &str = "WHERE deliveries.delivery = ?1";
+
+/// In the order of ids. The states are a list in JSON; null is any.
+const OF_CHANNEL: &str = "WHERE deliveries.channel = ?4 AND deliveries.delivery > ?1
+       AND (?2 IS NULL OR deliveries.state IN (SELECT value FROM json_each(?2)))
+     ORDER BY deliveries.delivery LIMIT ?3";
+const OF_ALL: &str = "WHERE deliveries.delivery > ?1
+       AND (?2 IS NULL OR deliveries.state IN (SELECT value FROM json_each(?2)))
+     ORDER BY deliveries.delivery LIMIT ?3";
+
+/// First the row at the head of each conversation, out of the index of what is open; then of these the ones that
+/// are due. Contents are read of those only that are returned.
+const DUE: &str = "WHERE deliveries.id IN (
+       SELECT id FROM deliveries
+       WHERE id IN (SELECT min(id) FROM deliveries WHERE channel = ?1 AND open = 1 GROUP BY conversation) AND due <= ?2
+       ORDER BY due, id LIMIT ?3)
+     ORDER BY deliveries.due, deliveries.id";
+
+pub(super) fn state_text(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Pending => "pending",
+        DeliveryState::Sending => "sending",
+        DeliveryState::Unknown => "unknown",
+        DeliveryState::Sent => "sent",
+        DeliveryState::Dead => "dead",
+    }
+}
+
+fn state(text: &str) -> SqlResult<DeliveryState> {
+    Ok(match text {
+        "pending" => DeliveryState::Pending,
+        "sending" => DeliveryState::Sending,
+        "unknown" => DeliveryState::Unknown,
+        "sent" => DeliveryState::Sent,
+        "dead" => DeliveryState::Dead,
+        other => return Err(corrupt("a delivery", format!("`{other}` is no state"))),
+    })
+}
+
+fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    row.get(column)
+}
+
+/// A row of [`COLUMNS`].
+pub(super) fn read(row: &Row<'_>) -> SqlResult<Delivery> {
+    let bytes = |bytes: Vec<u8>| Bytes::from(bytes);
+    Ok(Delivery {
+        id: DeliveryId(parse("a delivery's id", &text(row, 0)?)?),
+        session: parse("a delivery's session", &text(row, 1)?)?,
+        channel: row.get(2)?,
+        conversation: row.get(3)?,
+        content: bytes(row.get(4)?),
+        draft: row.get(5)?,
+        state: state(&text(row, 6)?)?,
+        progress: row.get::<_, Option<Vec<u8>>>(7)?.map(bytes),
+        attempts: small(row.get(8)?),
+        due: Timestamp(number(row.get(9)?)),
+        reason: row.get(10)?,
+        created_at: Timestamp(number(row.get(11)?)),
+    })
+}
+
+/// A delivery's row, and whether it is open. Refuses who was superseded.
+fn find(connection: &Connection, id: DeliveryId, epoch: Epoch) -> SqlResult<Option<(i64, bool)>> {
+    let mut statement = connection.prepare_cached("SELECT id, open, epoch FROM deliveries WHERE delivery = ?1")?;
+    let found = statement.query_row([id.0.as_str()], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?))).optional()?;
+    let Some((found, by)) = found else { return Ok(None) };
+    let by = Epoch(number(by));
+    if by > epoch { Err(StoreError::Superseded { epoch, by }.into()) } else { Ok(Some(found)) }
+}
+
+/// Opens a delivery, or gives an open one its content. Says whether it is open.
+pub(super) fn open(connection: &Connection, delivery: &NewDelivery) -> SqlResult<bool> {
+    let session = existing(connection, &delivery.session)?;
+    let epoch = integer(delivery.epoch.0);
+    match find(connection, delivery.id, delivery.epoch)? {
+        Some((_, false)) => return Ok(false),
+        Some((row, true)) => {
+            let mut replace = connection
+                .prepare_cached("UPDATE deliveries SET content = ?2, draft = ?3, epoch = ?4 WHERE id = ?1")?;
+            replace.execute(params![row, &delivery.content[..], delivery.draft, epoch])?;
+        }
+        None => {
+            let mut insert = connection.prepare_cached(
+                "INSERT INTO deliveries
+                   (delivery, session, channel, conversation, draft, epoch, due, created_at, content)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)",
+            )?;
+            insert.execute(params![
+                delivery.id.0.as_str(),
+                session,
+                delivery.channel,
+                delivery.conversation,
+                delivery.draft,
+                epoch,
+                integer(delivery.now.0),
+                &delivery.content[..],
+            ])?;
+        }
+    }
+    Ok(true)
+}
+
+fn update(connection: &Connection, update: &DeliveryUpdate) -> SqlResult<bool> {
+    let Some((row, _)) = find(connection, update.id, update.epoch)? else { return Ok(false) };
+    let mut statement = connection.prepare_cached(
+        "UPDATE deliveries SET state = ?2, progress = ?3, attempts = ?4, due = ?5, reason = ?6, epoch = ?7
+         WHERE id = ?1",
+    )?;
+    statement.execute(params![
+        row,
+        state_text(update.state),
+        update.progress.as_deref(),
+        update.attempts,
+        integer(update.due.0),
+        update.reason,
+        integer(update.epoch.0),
+    ])?;
+    Ok(true)
+}
+
+fn page(
+    connection: &Connection,
+    filter: &DeliveryFilter,
+    after: Option<DeliveryId>,
+    limit: usize,
+) -> SqlResult<Page<Delivery, DeliveryId>> {
+    let states = match filter.states.as_slice() {
+        [] => None,
+        states => Some(json("states of deliveries", &states.iter().copied().map(state_text).collect::<Vec<_>>())?),
+    };
+    // No id is empty.
+    let after = after.as_ref().map_or("", |after| after.0.as_str());
+    let more = rows(limit.saturating_add(1));
+    let mut statement =
+        connection.prepare_cached(&select(if filter.channel.is_some() { OF_CHANNEL } else { OF_ALL }))?;
+    let mut found = match &filter.channel {
+        Some(channel) => statement.query(params![after, states, more, channel])?,
+        None => statement.query(params![after, states, more])?,
+    };
+    let mut items: Vec<Delivery> = Vec::new();
+    while let Some(row) = found.next()? {
+        if items.len() >= limit {
+            return Ok(Page { next: items.last().map(|item| item.id), items });
+        }
+        items.push(read(row)?);
+    }
+    Ok(Page { items, next: None })
+}
+
+fn due(connection: &Connection, channel: &str, now: Timestamp, limit: usize) -> SqlResult<Vec<Delivery>> {
+    let mut statement = connection.prepare_cached(&select(DUE))?;
+    let mut found = statement.query(params![channel, integer(now.0), rows(limit)])?;
+    let mut deliveries = Vec::new();
+    while let Some(row) = found.next()? {
+        deliveries.push(read(row)?);
+    }
+    Ok(deliveries)
+}
 
 impl Outbox for SqliteStore {
     fn delivery_open(&self, delivery: NewDelivery) -> BoxFuture<'_, Result<bool, StoreError>> {
-        todo!()
+        self.db.write(move |connection| open(connection, &delivery)).boxed()
     }
 
-    fn delivery_update(&self, update: DeliveryUpdate) -> BoxFuture<'_, Result<bool, StoreError>> {
-        todo!()
+    fn delivery_update(&self, change: DeliveryUpdate) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.db.write(move |connection| update(connection, &change)).boxed()
     }
 
     fn delivery(&self, id: DeliveryId) -> BoxFuture<'_, Result<Option<Delivery>, StoreError>> {
-        todo!()
+        let one = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(&select(ONE))?;
+            let mut found = statement.query([id.0.as_str()])?;
+            found.next()?.map(read).transpose()
+        };
+        self.db.read(one).boxed()
     }
 
     fn deliveries<'a>(
@@ -26,7 +206,8 @@ impl Outbox for SqliteStore {
         after: Option<DeliveryId>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Page<Delivery, DeliveryId>, StoreError>> {
-        todo!()
+        let filter = filter.clone();
+        self.db.read(move |connection| page(connection, &filter, after, limit)).boxed()
     }
 
     fn deliveries_due<'a>(
@@ -35,6 +216,7 @@ impl Outbox for SqliteStore {
         now: Timestamp,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Delivery>, StoreError>> {
-        todo!()
+        let channel = channel.to_owned();
+        self.db.read(move |connection| due(connection, &channel, now, limit)).boxed()
     }
 }

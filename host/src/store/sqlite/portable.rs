@@ -1,6 +1,9 @@
 //! All that is kept, in and out, as rows.
 
-use futures_util::future::BoxFuture;
+mod export;
+mod import;
+
+use futures_util::future::{BoxFuture, FutureExt};
 
 use super::SqliteStore;
 use crate::store::{ExportCursor, Portable, Record, StoreError};
@@ -11,10 +14,12 @@ impl Portable for SqliteStore {
         after: Option<ExportCursor>,
         bytes: usize,
     ) -> BoxFuture<'_, Result<(Vec<Record>, Option<ExportCursor>), StoreError>> {
-        todo!()
+        self.db.read(move |connection| export::page(connection, after, bytes)).boxed()
     }
 
     fn import(&self, records: Vec<Record>) -> BoxFuture<'_, Result<(), StoreError>> {
-        todo!()
+        self.db
+            .write(move |connection| records.into_iter().try_for_each(|record| import::one(connection, record)))
+            .boxed()
     }
 }

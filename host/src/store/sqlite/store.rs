@@ -2,25 +2,46 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 
-use super::SqliteStore;
+use super::counters::{self, Counter};
+use super::{SqliteStore, events, messages, retain, sessions, turns};
 use crate::store::{
     Accept, Accepted, CallAnswered, Dispatch, Epoch, Event, Health, OpenTurn, Page, Position, Resume, Retention, Seq,
     SessionKey, SessionRecord, Step, Store, StoreError, StoredMessage, Timestamp, TurnEnd, TurnId, TurnState,
 };
 
 impl Store for SqliteStore {
+    fn take_over(&self) -> BoxFuture<'_, Result<Epoch, StoreError>> {
+        self.db.write(|connection| Ok(Epoch(counters::take(connection, Counter::Epoch, 1)?))).boxed()
+    }
+
     fn accept(&self, accept: Accept) -> BoxFuture<'_, Result<Accepted, StoreError>> {
-        todo!()
+        self.db.write(move |connection| sessions::accept(connection, &accept)).boxed()
     }
 
     fn append(&self, step: Step) -> BoxFuture<'_, Result<(), StoreError>> {
-        todo!()
+        self.db.write(move |connection| turns::step(connection, &step).map(drop)).boxed()
+    }
+
+    fn dispatch(&self, dispatch: Dispatch) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.db.write(move |connection| turns::dispatch(connection, &dispatch)).boxed()
+    }
+
+    fn answered(&self, answered: CallAnswered) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.db.write(move |connection| turns::answered(connection, &answered)).boxed()
     }
 
     fn finish(&self, end: TurnEnd) -> BoxFuture<'_, Result<(), StoreError>> {
-        todo!()
+        self.db.write(move |connection| turns::finish(connection, &end)).boxed()
+    }
+
+    fn open_turns(&self, after: Option<OpenTurn>, limit: usize) -> BoxFuture<'_, Result<Vec<OpenTurn>, StoreError>> {
+        self.db.read(move |connection| turns::open_after(connection, after.as_ref(), limit)).boxed()
+    }
+
+    fn resume(&self, resume: Resume) -> BoxFuture<'_, Result<Option<TurnState>, StoreError>> {
+        self.db.write(move |connection| turns::resume(connection, &resume)).boxed()
     }
 
     fn recent<'a>(
@@ -28,7 +49,8 @@ impl Store for SqliteStore {
         session: &'a SessionKey,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<StoredMessage>, StoreError>> {
-        todo!()
+        let session = session.clone();
+        self.db.read(move |connection| messages::recent(connection, &session, limit)).boxed()
     }
 
     fn history<'a>(
@@ -37,7 +59,8 @@ impl Store for SqliteStore {
         before: Option<Position>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Page<StoredMessage, Position>, StoreError>> {
-        todo!()
+        let session = session.clone();
+        self.db.read(move |connection| messages::history(connection, &session, before, limit)).boxed()
     }
 
     fn events<'a>(
@@ -47,15 +70,18 @@ impl Store for SqliteStore {
         after: Seq,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Arc<Event>>, StoreError>> {
-        todo!()
+        let session = session.clone();
+        self.db.read(move |connection| events::after(connection, &session, turn, after, limit)).boxed()
     }
 
-    fn reserve_seq<'a>(&'a self, session: &'a SessionKey, count: u64) -> BoxFuture<'a, Result<Seq, StoreError>> {
-        todo!()
+    fn reserve_seq<'a>(&'a self, _: &'a SessionKey, count: u64) -> BoxFuture<'a, Result<Seq, StoreError>> {
+        // One counter for all sessions, so that one that was deleted and comes back reuses none.
+        self.db.write(move |connection| Ok(Seq(counters::take(connection, Counter::Seq, count)?))).boxed()
     }
 
     fn session<'a>(&'a self, session: &'a SessionKey) -> BoxFuture<'a, Result<Option<SessionRecord>, StoreError>> {
-        todo!()
+        let session = session.clone();
+        self.db.read(move |connection| sessions::one(connection, &session)).boxed()
     }
 
     fn sessions<'a>(
@@ -63,42 +89,28 @@ impl Store for SqliteStore {
         after: Option<&'a SessionKey>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Page<SessionRecord, SessionKey>, StoreError>> {
-        todo!()
+        let after = after.cloned();
+        self.db.read(move |connection| sessions::page(connection, after.as_ref(), limit)).boxed()
     }
 
     fn reset<'a>(&'a self, session: &'a SessionKey, now: Timestamp) -> BoxFuture<'a, Result<bool, StoreError>> {
-        todo!()
-    }
-
-    fn take_over(&self) -> BoxFuture<'_, Result<Epoch, StoreError>> {
-        todo!()
-    }
-
-    fn dispatch(&self, dispatch: Dispatch) -> BoxFuture<'_, Result<(), StoreError>> {
-        todo!()
-    }
-
-    fn answered(&self, answered: CallAnswered) -> BoxFuture<'_, Result<(), StoreError>> {
-        todo!()
-    }
-
-    fn open_turns(&self, after: Option<OpenTurn>, limit: usize) -> BoxFuture<'_, Result<Vec<OpenTurn>, StoreError>> {
-        todo!()
-    }
-
-    fn resume(&self, resume: Resume) -> BoxFuture<'_, Result<Option<TurnState>, StoreError>> {
-        todo!()
+        let session = session.clone();
+        self.db.write(move |connection| sessions::reset(connection, &session, now)).boxed()
     }
 
     fn delete<'a>(&'a self, session: &'a SessionKey, epoch: Epoch) -> BoxFuture<'a, Result<bool, StoreError>> {
-        todo!()
+        let session = session.clone();
+        self.db.write(move |connection| sessions::delete(connection, &session, epoch)).boxed()
     }
 
     fn retain(&self, retention: Retention) -> BoxFuture<'_, Result<bool, StoreError>> {
-        todo!()
+        self.db.write(move |connection| retain::retain(connection, &retention)).boxed()
     }
 
     fn health(&self) -> Health {
         self.db.health()
     }
 }
+
+#[cfg(test)]
+mod tests;
