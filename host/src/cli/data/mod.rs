@@ -74,7 +74,7 @@ Example:
     },
     /// Give the disk back what a store does not need any more
     #[command(after_help = "\
-No gateway may use the store meanwhile. It takes as much room again as the store has, until it is done.")]
+No gateway may use the store meanwhile. Until it is done, it takes up to twice the room that the store has.")]
     Compact {
         #[command(flatten)]
         store: StoreArgs,
