@@ -103,7 +103,7 @@ impl Committer {
                 ended = Err(failed.clone().unwrap_or_else(taken_back).into());
                 break;
             }
-            if tasks.len() < GROUP && began.elapsed() < GATHER {
+            if tasks.len() < GROUP && (refused || began.elapsed() < GATHER) {
                 next = waiting.try_recv().ok();
             }
         }

@@ -39,7 +39,7 @@ use std::path::PathBuf;
 
 pub use error::OpenError;
 pub use lock::Holder;
-pub use maintain::{CopyError, MaintainError, Progress, backup};
+pub use maintain::{Compacted, CopyError, MaintainError, Problem, Progress, Verified, backup, compact, verify};
 
 use self::db::Db;
 pub use crate::config::Durability;

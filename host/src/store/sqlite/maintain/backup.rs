@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::OpenError;
 use super::super::connection::{onlooker, resolve};
-use super::super::migrate::{self, Found, MIGRATIONS};
+use super::super::migrate::{self, Found, MIGRATIONS, Migration};
 use super::copy::{copy, taken};
 use super::{CopyError, MaintainError, Progress};
 
@@ -14,12 +14,21 @@ use super::{CopyError, MaintainError, Progress};
 /// # Errors
 /// There is no copy.
 pub fn backup(path: &Path, to: &Path, progress: &mut dyn FnMut(Progress)) -> Result<(), MaintainError> {
+    backup_with(path, to, MIGRATIONS, progress)
+}
+
+pub(in super::super) fn backup_with(
+    path: &Path,
+    to: &Path,
+    migrations: &[Migration],
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), MaintainError> {
     if taken(to) {
         return Err(CopyError::Exists { to: to.to_owned() }.into());
     }
     let path = resolve(path).map_err(|_| OpenError::Missing { path: path.to_owned() })?;
     let connection = onlooker(&path)?;
-    if migrate::find(&connection, &path, MIGRATIONS)? == Found::New {
+    if migrate::find(&connection, &path, migrations)? == Found::New {
         return Err(OpenError::Missing { path }.into());
     }
     copy(&connection, to, progress)?.place()?;

@@ -1,9 +1,9 @@
 //! What is done to a store from outside of a gateway: copying, checking, making small.
 
-mod backup;
-mod compact;
+pub(super) mod backup;
+pub(super) mod compact;
 pub(super) mod copy;
-mod verify;
+pub(super) mod verify;
 
 pub use backup::backup;
 pub use compact::{Compacted, compact};

@@ -1,4 +1,168 @@
-//! Whether a store is whole.
-pub struct Problem;
-pub struct Verified;
-pub fn verify() {}
+//! Whether a store is whole: its pages, its references, and its counters against what they count.
+
+use std::fmt;
+use std::path::Path;
+
+use rusqlite::{Connection, Row};
+
+use super::super::OpenError;
+use super::super::connection::{onlooker, resolve};
+use super::super::migrate::{self, Found, MIGRATIONS, Migration};
+use super::{MaintainError, Progress};
+
+/// How many problems of each kind are named.
+const NAMED: usize = 100;
+
+/// A rule that holds over rows.
+pub(in super::super) struct Check {
+    /// What is wrong where it does not hold, for a person.
+    pub(in super::super) what: &'static str,
+    /// The tables that it needs. It is left out for a store that is older than they are.
+    pub(in super::super) tables: &'static [&'static str],
+    /// One row for each place where it does not hold; its first column names the place.
+    pub(in super::super) sql: &'static str,
+}
+
+/// All rules. One that is added here is checked.
+pub(in super::super) const CHECKS: &[Check] = &[
+    Check {
+        what: "a session counts other messages than it has",
+        tables: &["sessions", "messages"],
+        sql: "SELECT s.key || ': ' || s.messages || ' counted, ' || count(m.session) || ' there' \
+              FROM sessions s LEFT JOIN messages m ON m.session = s.id \
+              GROUP BY s.id HAVING s.messages <> count(m.session)",
+    },
+    Check {
+        what: "a message is at a position that its session has not reached",
+        tables: &["sessions", "messages"],
+        sql: "SELECT s.key || ': ' || m.position FROM messages m JOIN sessions s ON s.id = m.session \
+              WHERE m.position >= s.next_position",
+    },
+];
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// Pages, or an index, do not hold together.
+    Structure(String),
+    /// A row refers to one that is not there.
+    Reference {
+        /// The table of the row.
+        table: String,
+        /// The table that it refers to.
+        to: String,
+    },
+    /// A rule over rows does not hold.
+    Rule {
+        /// What is wrong.
+        what: &'static str,
+        /// Where.
+        place: String,
+    },
+    /// A rule could not be checked.
+    Unchecked {
+        /// What would be wrong.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Structure(what) => f.write_str(what),
+            Self::Reference { table, to } => write!(f, "a row of `{table}` refers to one of `{to}` that is not there"),
+            Self::Rule { what, place } => write!(f, "{what}: {place}"),
+            Self::Unchecked { what, reason } => write!(f, "not checked whether {what}: {reason}"),
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The version of its schema.
+    pub version: u32,
+    /// Its pages together, in bytes.
+    pub bytes: u64,
+    /// What is wrong, at most some hundred of each kind. Nothing, where the store is whole.
+    pub problems: Vec<Problem>,
+}
+
+/// Looks through the store at `path`, which a gateway may use meanwhile; it is seen as of one moment. Changes
+/// nothing. Blocks: reads all of it.
+///
+/// # Errors
+/// It cannot be read as a store at all.
+pub fn verify(path: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Verified, MaintainError> {
+    verify_with(path, MIGRATIONS, CHECKS, progress)
+}
+
+pub(in super::super) fn verify_with(
+    path: &Path,
+    migrations: &[Migration],
+    checks: &[Check],
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Verified, MaintainError> {
+    let path = resolve(path).map_err(|_| OpenError::Missing { path: path.to_owned() })?;
+    let connection = onlooker(&path)?;
+    let Found::Version(version) = migrate::find(&connection, &path, migrations)? else {
+        return Err(OpenError::Missing { path }.into());
+    };
+    let failed = |what: &'static str| {
+        let path = path.clone();
+        move |error: rusqlite::Error| MaintainError::Sqlite { path, what, reason: error.to_string() }
+    };
+    let connection = connection.unchecked_transaction().map_err(failed("the look"))?;
+    let size = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let bytes = size("page_count").and_then(|pages| Ok(pages.saturating_mul(size("page_size")?)));
+    let bytes = u64::try_from(bytes.map_err(failed("the look"))?).unwrap_or(0);
+    let total = 2 + checks.len() as u64;
+    let mut at = |what: &'static str, done: u64| progress(Progress { what, done, total });
+
+    // Among the pages: also full-text indexes against what they index.
+    at("checking pages and indexes", 0);
+    let mut problems = structure(&connection);
+    at("checking references", 1);
+    let references = rows(&connection, "PRAGMA foreign_key_check", |row| {
+        Ok(Problem::Reference { table: row.get(0)?, to: row.get(2)? })
+    });
+    match references {
+        Ok(found) => problems.extend(found),
+        Err(error) => problems.push(Problem::Structure(format!("references cannot be read: {error}"))),
+    }
+    for (check, done) in checks.iter().zip(2..) {
+        at("checking counters", done);
+        problems.extend(hold(&connection, check));
+    }
+    at("checked", total);
+    Ok(Verified { version, bytes, problems })
+}
+
+fn structure(connection: &Connection) -> Vec<Problem> {
+    let found = rows(connection, &format!("PRAGMA integrity_check({NAMED})"), |row| row.get::<_, String>(0));
+    match found {
+        Ok(found) => found.into_iter().filter(|line| line != "ok").map(Problem::Structure).collect(),
+        Err(error) => vec![Problem::Structure(format!("pages cannot be read: {error}"))],
+    }
+}
+
+fn hold(connection: &Connection, check: &Check) -> Vec<Problem> {
+    let found =
+        check.tables.iter().try_fold(true, |all, table| Ok(all && connection.table_exists(None, *table)?)).and_then(
+            |all| if all { rows(connection, check.sql, |row| row.get::<_, String>(0)) } else { Ok(Vec::new()) },
+        );
+    match found {
+        Ok(found) => found.into_iter().map(|place| Problem::Rule { what: check.what, place }).collect(),
+        Err(error) => vec![Problem::Unchecked { what: check.what, reason: error.to_string() }],
+    }
+}
+
+fn rows<T>(
+    connection: &Connection,
+    sql: &str,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    connection.prepare(sql)?.query_map([], read)?.take(NAMED).collect()
+}

@@ -113,13 +113,15 @@ async fn more_callers_than_the_queue_holds_wait_and_are_all_served() {
     assert_eq!(keys(&db).await.len(), 3_000);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_write_that_waits_too_long_is_withdrawn_and_says_so() {
     let (_folder, path) = place();
     let db = Arc::new(open(&path).unwrap());
     let (release, holding) = hold(&db).await;
-    // The clock goes on by itself while all tasks wait.
+    // A clock that goes on by itself while all tasks wait.
+    tokio::time::pause();
     let late = put(&db, 1, "late").await.unwrap_err();
+    tokio::time::resume();
     assert!(matches!(&late, StoreError::Sick(why) if why.to_string().contains("waited 30 s")), "{late}");
     drop(release);
     holding.await.unwrap().unwrap();

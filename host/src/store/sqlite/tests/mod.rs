@@ -1,6 +1,7 @@
 //! Tests of the connections, on a schema of one table.
 
 mod group;
+mod maintain;
 mod open;
 mod sick;
 
