@@ -8,8 +8,8 @@ use futures_util::future::BoxFuture;
 
 use super::{MemoryLimits, MemoryStore, State, done, page};
 use crate::store::{
-    Accept, ChannelCommit, Channels, EVENT_WINDOW, Epoch, EventId, IncomingOutcome, NewSetAside, Page, SessionKey,
-    SetAside, SetAsideId, StoreError, Timestamp,
+    Accept, ChannelCommit, Channels, EVENT_WINDOW, Epoch, EventId, IncomingOutcome, MAX_CHANNEL_STATE, MAX_SET_ASIDE,
+    NewSetAside, Page, SessionKey, SetAside, SetAsideId, StoreError, Timestamp,
 };
 
 /// Events of a channel that are remembered, within their window. The oldest go.
@@ -143,6 +143,12 @@ impl State {
 
     fn commit(&mut self, commit: ChannelCommit, limits: MemoryLimits) -> Result<Vec<IncomingOutcome>, StoreError> {
         let ChannelCommit { channel: name, epoch, state, incoming, set_aside, now } = commit;
+        if state.as_ref().is_some_and(|state| state.len() > MAX_CHANNEL_STATE) {
+            return Err(StoreError::TooLarge { what: "the state of a channel", limit: MAX_CHANNEL_STATE });
+        }
+        if set_aside.as_ref().is_some_and(|event| event.event.len() > MAX_SET_ASIDE) {
+            return Err(StoreError::TooLarge { what: "an event that is set aside", limit: MAX_SET_ASIDE });
+        }
         let known = self.channels.get(&name);
         let by = known.map_or(epoch, |channel| channel.epoch);
         if epoch < by {

@@ -2,6 +2,7 @@
 //! what a reader may hold.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -79,6 +80,20 @@ impl Files {
     pub(super) fn used(&self) -> u64 {
         self.used
     }
+
+    /// How long a file is.
+    pub(super) fn length(&self, id: &FileId) -> Option<u64> {
+        self.files.get(id).map(|file| file.record.size)
+    }
+
+    /// All of them, with their pieces and where these begin.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&FileRecord, impl Iterator<Item = (u64, &[u8])>)> {
+        self.files.values().map(|file| {
+            let (full, last) = (file.content.pieces.iter().map(|piece| &piece[..]), &file.content.last[..]);
+            let pieces = full.chain((!last.is_empty()).then_some(last)).enumerate();
+            (&file.record, pieces.map(|(index, piece)| ((index * PIECE) as u64, piece)))
+        })
+    }
 }
 
 impl State {
@@ -93,6 +108,28 @@ impl State {
             session.files.used += bytes;
             self.files_used += bytes;
             FileOutcome::Done
+        }
+    }
+
+    /// Makes a file, unless it is there, and whatever the limits.
+    pub(super) fn put_file(&mut self, session: &SessionKey, record: FileRecord) {
+        let Some(session) = self.sessions.get_mut(session) else { return };
+        if let Entry::Vacant(room) = session.files.files.entry(record.id) {
+            room.insert(File { record, content: Content::default() });
+            session.files.used += FILE_OVERHEAD;
+            self.files_used += FILE_OVERHEAD;
+        }
+    }
+
+    /// Adds to a file, whatever the limits.
+    pub(super) fn extend_file(&mut self, session: &SessionKey, id: &FileId, data: &[u8]) {
+        let Some(session) = self.sessions.get_mut(session) else { return };
+        if let Some(file) = session.files.files.get_mut(id) {
+            file.content.append(data);
+            let added = data.len() as u64;
+            file.record.size += added;
+            session.files.used += added;
+            self.files_used += added;
         }
     }
 

@@ -59,6 +59,24 @@ impl KeyValues {
         self.plugins.retain(|_, entries| !entries.scopes.is_empty());
     }
 
+    /// Takes an entry in, unless there is one, and whatever the quota.
+    pub(super) fn insert(&mut self, space: KvSpace, key: KvKey, value: KvValue) {
+        let entries = self.plugins.entry(space.plugin).or_default();
+        let scope = entries.scopes.entry(space.scope).or_default();
+        if !scope.contains_key(&key) {
+            entries.used += kv_cost(&key, &value);
+            scope.insert(key, value);
+        }
+    }
+
+    /// All entries.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PluginName, &KvScope, &KvKey, &KvValue)> {
+        self.plugins.iter().flat_map(|(plugin, entries)| {
+            let scopes = entries.scopes.iter();
+            scopes.flat_map(move |(scope, values)| values.iter().map(move |(key, value)| (plugin, scope, key, value)))
+        })
+    }
+
     /// A session went, and what plugins kept for it goes with it.
     pub(super) fn forget(&mut self, session: &SessionKey) {
         let scope = KvScope::Session(session.clone());

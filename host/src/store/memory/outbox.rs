@@ -145,12 +145,11 @@ impl Deliveries {
         ids.filter_map(|id| self.deliveries.get(id)).map(|kept| &kept.delivery)
     }
 
-    /// The deliveries of a session, in the order in which they were opened.
-    pub(super) fn in_order(&self, session: &SessionKey) -> Vec<&Delivery> {
-        let order = |delivery: &&Delivery| self.deliveries.get(&delivery.id).map(|kept| kept.order);
-        let mut deliveries: Vec<_> = self.of(session).collect();
-        deliveries.sort_by_key(order);
-        deliveries
+    /// All deliveries, in the order in which they were opened.
+    pub(super) fn in_order(&self) -> Vec<&Delivery> {
+        let mut kept: Vec<_> = self.deliveries.values().collect();
+        kept.sort_by_key(|kept| kept.order);
+        kept.into_iter().map(|kept| &kept.delivery).collect()
     }
 
     /// A session went, and its deliveries go with it.

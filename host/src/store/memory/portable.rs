@@ -1,8 +1,11 @@
 //! All that is kept, in and out, in maps.
 
+mod export;
+mod import;
+
 use futures_util::future::BoxFuture;
 
-use super::MemoryStore;
+use super::{MemoryStore, done};
 use crate::store::{ExportCursor, Portable, Record, StoreError};
 
 impl Portable for MemoryStore {
@@ -11,10 +14,10 @@ impl Portable for MemoryStore {
         after: Option<ExportCursor>,
         bytes: usize,
     ) -> BoxFuture<'_, Result<(Vec<Record>, Option<ExportCursor>), StoreError>> {
-        todo!()
+        done(export::page(&self.state(), after.as_ref(), bytes))
     }
 
     fn import(&self, records: Vec<Record>) -> BoxFuture<'_, Result<(), StoreError>> {
-        todo!()
+        done(import::all(&mut self.state(), records, self.limits))
     }
 }

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::words::best;
 use super::{MemoryStore, done};
-use crate::store::{Block, Fact, FactId, NewFact, Recall, SessionKey, StoreError, StoredMessage};
+use crate::store::{Block, Fact, FactId, MAX_FACT, NewFact, Recall, SessionKey, StoreError, StoredMessage};
 
 /// Facts that are kept. The oldest go.
 const MOST: usize = 10_000;
@@ -41,14 +41,9 @@ impl Facts {
     }
 
     /// The facts behind `after`.
-    pub(super) fn after(&self, after: Option<FactId>) -> impl DoubleEndedIterator<Item = &Fact> {
+    pub(super) fn after(&self, after: Option<FactId>) -> impl Iterator<Item = &Fact> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.facts.range((from, Bound::Unbounded)).map(|(_, fact)| fact)
-    }
-
-    /// The facts that were learnt in a session.
-    pub(super) fn of(&self, session: &SessionKey) -> impl Iterator<Item = &Fact> {
-        self.facts.values().filter(move |fact| fact.source.as_ref().is_some_and(|(source, _)| source == session))
     }
 
     /// A session went, and what was learnt in it goes with it.
@@ -60,6 +55,9 @@ impl Facts {
 impl Recall for MemoryStore {
     fn fact_add(&self, fact: NewFact) -> BoxFuture<'_, Result<FactId, StoreError>> {
         let NewFact { owner, text, source, now } = fact;
+        if text.len() > MAX_FACT {
+            return done(Err(StoreError::TooLarge { what: "a fact", limit: MAX_FACT }));
+        }
         let mut state = self.state();
         if let Some((session, _)) = &source
             && !state.sessions.contains_key(session)

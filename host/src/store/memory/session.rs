@@ -60,12 +60,28 @@ impl Session {
             self.size += size(&message);
             self.messages.push_back(StoredMessage { position, turn, at: now, message });
         }
+        self.bound(limit);
+        self.record.updated_at = self.record.updated_at.max(now);
+    }
+
+    /// Takes in a message at its position, unless there is one.
+    pub(super) fn insert(&mut self, message: StoredMessage, limit: usize) {
+        let Err(place) = self.messages.binary_search_by_key(&message.position, |message| message.position) else {
+            return;
+        };
+        self.next_position = self.next_position.max(message.position.0.saturating_add(1));
+        self.size += size(&message.message);
+        self.messages.insert(place, message);
+        self.bound(limit);
+    }
+
+    /// Keeps the newest `limit` messages.
+    fn bound(&mut self, limit: usize) {
         while self.messages.len() > limit {
             let gone = self.messages.pop_front();
             self.size -= gone.map_or(0, |gone| size(&gone.message));
         }
         self.record.messages = self.messages.len() as u64;
-        self.record.updated_at = self.record.updated_at.max(now);
     }
 
     /// The newest messages that the model may see.

@@ -87,8 +87,19 @@ impl Session {
         }
     }
 
+    /// Takes in an event of a turn that is known, unless it is there.
+    pub(super) fn insert_event(&mut self, event: Event) {
+        let ended = self.ended.iter_mut().find(|ended| ended.turn == event.turn).map(|ended| &mut ended.events);
+        let events = ended.or_else(|| self.open.get_mut(&event.turn).map(|open| &mut open.events));
+        if let Some(events) = events
+            && let Err(place) = events.binary_search_by_key(&event.seq, |event| event.seq)
+        {
+            events.insert(place, Arc::new(event));
+        }
+    }
+
     /// Where a turn stands among the turns of all sessions.
-    fn order(&self, turn: TurnId) -> Option<u64> {
+    pub(super) fn order(&self, turn: TurnId) -> Option<u64> {
         let ended = || self.ended.iter().find(|ended| ended.turn == turn).map(|ended| ended.order);
         self.open.get(&turn).map(|open| open.order).or_else(ended)
     }
@@ -178,6 +189,9 @@ impl State {
     pub(super) fn resume(&mut self, resume: &Resume) -> Result<Option<TurnState>, StoreError> {
         let Resume { session, turn, epoch } = resume;
         let Some(session) = self.sessions.get_mut(session) else { return Ok(None) };
+        if !session.open.contains_key(turn) {
+            return Ok(None);
+        }
         session.allows(*epoch)?;
         let Some(open) = session.open.get_mut(turn) else { return Ok(None) };
         session.epoch = *epoch;
@@ -187,7 +201,8 @@ impl State {
             events: open.events.clone(),
             calls: open.calls.clone(),
             unsettled: self.ledger.unsettled(*turn),
-            model_calls: open.model_calls,
+            // Of an imported turn, only the ledger knows.
+            model_calls: open.model_calls.max(self.ledger.begun(*turn)),
         }))
     }
 
