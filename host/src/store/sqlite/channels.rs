@@ -150,13 +150,3 @@ impl Channels for SqliteStore {
         self.db.write(remove).boxed()
     }
 }
-
-/// Forgets events that have passed their window, at most `limit`, and says how many.
-pub(super) fn forget(
-    connection: &rusqlite::Connection,
-    now: crate::store::Timestamp,
-    limit: usize,
-) -> super::error::SqlResult<usize> {
-    let _ = (connection, now, limit);
-    Ok(0)
-}

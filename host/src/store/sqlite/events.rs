@@ -21,17 +21,32 @@ pub(super) fn insert(connection: &Connection, session: i64, turn: i64, event: &E
 /// A row of an event: its turn's id, its number, its body.
 pub(super) type EventRow = (String, i64, String);
 
-/// The events of a session after a number, in order, as [`EventRow`]s.
-pub(super) const ALL: &str = "SELECT turns.turn, events.seq, events.body
-    FROM events CROSS JOIN turns ON turns.id = events.turn
-    WHERE events.session = ? AND events.seq > ? ORDER BY events.seq LIMIT ?";
+macro_rules! columns {
+    () => {
+        "turns.turn, events.seq, events.body"
+    };
+}
 
-/// The events of a turn after a number, in order, as [`EventRow`]s.
-pub(super) const OF_TURN: &str = "SELECT turns.turn, events.seq, events.body
-    FROM events INDEXED BY events_turn CROSS JOIN turns ON turns.id = events.turn
-    WHERE events.turn = ? AND events.session = ? AND events.seq > ? ORDER BY events.seq LIMIT ?";
+/// The columns of an [`EventRow`], of `events` joined with `turns`.
+pub(super) const COLUMNS: &str = columns!();
 
-/// Reads an [`EventRow`].
+/// The events of a session after a number, in order.
+pub(super) const ALL: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM events CROSS JOIN turns ON turns.id = events.turn
+      WHERE events.session = ? AND events.seq > ? ORDER BY events.seq LIMIT ?"
+);
+
+/// The events of a turn after a number, in order.
+pub(super) const OF_TURN: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM events INDEXED BY events_turn CROSS JOIN turns ON turns.id = events.turn
+      WHERE events.turn = ? AND events.session = ? AND events.seq > ? ORDER BY events.seq LIMIT ?"
+);
+
+/// A row of [`COLUMNS`].
 pub(super) fn row(row: &Row<'_>) -> rusqlite::Result<EventRow> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?))
 }
