@@ -119,7 +119,7 @@ impl Unready {
             Self::Storage(StorageHealth::ReadOnly) => {
                 "the storage is read-only: nothing can be stored until it is writable"
             }
-            Self::Storage(_) => "the storage fails: nothing can be stored; `exoclaw status` says more",
+            Self::Storage(_) => "the storage cannot be used: nothing can be stored; `exoclaw status` says more",
         }
     }
 }

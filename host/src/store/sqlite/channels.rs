@@ -150,3 +150,109 @@ impl Channels for SqliteStore {
         self.db.write(remove).boxed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Result, count, message, plan, session, store};
+    use super::*;
+    use crate::store::{Accept, Incoming, Store};
+
+    fn event(id: &str) -> EventId {
+        EventId { account: "1".to_owned(), id: id.to_owned() }
+    }
+
+    fn change(now: u64) -> ChannelCommit {
+        let (channel, epoch, now) = ("telegram".to_owned(), Epoch(1), Timestamp(now));
+        ChannelCommit { channel, epoch, state: None, incoming: Vec::new(), set_aside: None, now }
+    }
+
+    fn noted(now: u64, ids: impl IntoIterator<Item = String>) -> ChannelCommit {
+        let incoming = ids.into_iter().map(|id| Incoming { event: event(&id), accept: None });
+        ChannelCommit { incoming: incoming.collect(), ..change(now) }
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_is_refused_leaves_nothing() -> Result {
+        let (_folder, store) = store()?;
+        store.accept(message("ann", 1, "hello")).await?;
+        let incoming = |peer: &str, number, epoch| Incoming {
+            event: event(&format!("{number}")),
+            accept: Some(Accept { epoch: Epoch(epoch), ..message(peer, number, "more") }),
+        };
+        // The second message's session was advanced by a later owner.
+        let commit = ChannelCommit {
+            state: Some(Bytes::from_static(b"new")),
+            incoming: vec![incoming("ben", 2, 1), incoming("ann", 3, 0)],
+            set_aside: Some(NewSetAside { event: Bytes::from_static(b"odd"), reason: "it is odd".into() }),
+            ..change(5)
+        };
+        assert!(matches!(store.channel_commit(commit).await, Err(StoreError::Superseded { .. })));
+        assert_eq!(store.channel_state("telegram").await?, None);
+        assert!(store.session(&session("ben")).await?.is_none());
+        let rows = "SELECT (SELECT count(*) FROM seen) + (SELECT count(*) FROM set_aside)";
+        assert_eq!(count(&store, rows).await?, 0);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_refused_by_name() -> Result {
+        let (_folder, store) = store()?;
+        let largest = |bytes| Some(Bytes::from(vec![0; bytes]));
+        store.channel_commit(ChannelCommit { state: largest(MAX_CHANNEL_STATE), ..change(1) }).await?;
+        let more = store.channel_commit(ChannelCommit { state: largest(MAX_CHANNEL_STATE + 1), ..change(2) }).await;
+        let text = more.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(text.starts_with("the state of a channel has at most 262144 bytes"), "{text}");
+        let event = NewSetAside { event: vec![0; MAX_SET_ASIDE + 1].into(), reason: String::new() };
+        let more = store.channel_commit(ChannelCommit { set_aside: Some(event), ..change(2) }).await;
+        assert!(matches!(more, Err(StoreError::TooLarge { .. })));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_event_is_forgotten_when_its_window_has_passed_and_not_before() -> Result {
+        let (_folder, store) = store()?;
+        let window = u64::try_from(window())?;
+        store.channel_commit(noted(10, (0..7).map(|id| id.to_string()))).await?;
+        store.channel_commit(noted(11, ["late".to_owned()])).await?;
+        let forget =
+            async |now, limit| store.db.write(move |connection| forget(connection, Timestamp(now), limit)).await;
+        assert_eq!(forget(10 + window - 1, 100).await?, 0);
+        assert_eq!(forget(10 + window, 5).await?, 5);
+        assert_eq!(forget(10 + window, 5).await?, 2);
+        let again = store.channel_commit(noted(11 + window - 1, ["late".to_owned()])).await?;
+        assert_eq!(again, [IncomingOutcome::Repeat]);
+        // Also where nobody had the time to forget it.
+        let again = store.channel_commit(noted(11 + window, ["late".to_owned(), "late".to_owned()])).await?;
+        assert_eq!(again, [IncomingOutcome::Noted, IncomingOutcome::Repeat]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_page_of_large_events_ends_early_and_goes_on() -> Result {
+        let (_folder, store) = store()?;
+        for now in 0..5 {
+            let event = NewSetAside { event: vec![0; MAX_SET_ASIDE].into(), reason: "it is large".into() };
+            store.channel_commit(ChannelCommit { set_aside: Some(event), ..change(now) }).await?;
+        }
+        let (mut after, mut seen) = (None, Vec::new());
+        loop {
+            let page = store.set_aside(Some("telegram"), after, 100).await?;
+            assert!(page.items.len() <= 2);
+            seen.extend(page.items.iter().map(|item| item.at.0));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, [0, 1, 2, 3, 4]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn pages_of_a_channel_come_out_of_its_index() -> Result {
+        let (_folder, store) = store()?;
+        let plan = plan(&store, OF_CHANNEL).await?;
+        assert!(plan.contains("set_aside_channel (channel=? AND rowid>?)") && !plan.contains("TEMP"), "{plan}");
+        Ok(())
+    }
+}

@@ -251,3 +251,124 @@ impl SessionFiles for SqliteStore {
         self.db.write(move |connection| remove(connection, &session, &ids)).boxed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{Result, count, limited, open, plan, session, store};
+    use super::*;
+    use crate::config::ByteSize;
+    use crate::store::{Epoch, Store, contract};
+
+    fn new_file(peer: &str, id: u128) -> NewFile {
+        NewFile {
+            id: FileId::new(id),
+            session: session(peer),
+            plugin: "notes".parse().expect("a name"),
+            name: "notes.txt".parse().expect("a name"),
+            mime_type: "text/plain".parse().expect("a type"),
+            now: Timestamp(7),
+        }
+    }
+
+    fn addition(peer: &str, id: u128, data: Vec<u8>) -> FileAppend {
+        FileAppend { session: session(peer), id: FileId::new(id), data, limit: u64::MAX }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_of_one_session() -> Result {
+        contract::a_file_is_of_one_session(&store()?.1).await
+    }
+
+    #[tokio::test]
+    async fn files_stay_within_their_limits() -> Result {
+        contract::files_stay_within_their_limits(&limited(ByteSize::kib(16), ByteSize::kib(12))?.1).await
+    }
+
+    /// Whether the counters are what the files count, and the files what their pieces hold.
+    async fn assert_exact(store: &SqliteStore) -> Result {
+        let all = "SELECT (SELECT bytes FROM file_use WHERE session = 0) - (SELECT coalesce(sum(cost), 0) FROM files)";
+        assert_eq!(count(store, all).await?, 0);
+        let each = "SELECT count(*) FROM file_use WHERE session > 0
+            AND bytes != (SELECT sum(cost) FROM files WHERE files.session = file_use.session)";
+        assert_eq!(count(store, each).await?, 0);
+        let pieces = "SELECT count(*) FROM files
+            WHERE size != (SELECT coalesce(sum(length(data)), 0) FROM file_pieces WHERE file = files.id)";
+        assert_eq!(count(store, pieces).await?, 0);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn the_counters_stay_exact_when_sessions_and_files_go() -> Result {
+        let (_folder, store) = store()?;
+        for (number, peer) in ["ann", "ben", "eve"].into_iter().enumerate() {
+            open(&store, peer, number as u64).await?;
+            for id in 0..4 {
+                assert_eq!(store.file_create(new_file(peer, id)).await?, FileOutcome::Done);
+                let data = vec![7; 100_000 * (number + 1)];
+                assert_eq!(store.file_append(addition(peer, id, data)).await?, FileOutcome::Done);
+            }
+        }
+        assert_exact(&store).await?;
+        store.file_remove(&session("ben"), &[FileId::new(0), FileId::new(3), FileId::new(9)]).await?;
+        assert!(store.delete(&session("ann"), Epoch(1)).await?);
+        assert_exact(&store).await?;
+        assert_eq!(count(&store, "SELECT count(*) FROM files").await?, 6);
+        assert!(store.delete(&session("ben"), Epoch(1)).await?);
+        assert!(store.delete(&session("eve"), Epoch(1)).await?);
+        assert_eq!(count(&store, "SELECT count(*) + (SELECT count(*) FROM file_pieces) FROM files").await?, 0);
+        assert_eq!(count(&store, "SELECT bytes FROM file_use").await?, 0);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_read_takes_the_pieces_of_its_range_only() -> Result {
+        let (_folder, store) = store()?;
+        let plan = plan(&store, READ).await?;
+        assert!(plan.contains("file_pieces_1 (file=? AND start>? AND start<?)"), "{plan}");
+        assert!(!plan.contains("SCAN"), "{plan}");
+        Ok(())
+    }
+
+    async fn reads_back(lengths: &[usize], ranges: &[(u64, usize)]) -> Result {
+        let (_folder, store) = store()?;
+        open(&store, "ann", 1).await?;
+        store.file_create(new_file("ann", 1)).await?;
+        let mut whole = Vec::new();
+        for (index, length) in lengths.iter().enumerate() {
+            let data: Vec<u8> = (0..*length).map(|byte| (byte.wrapping_mul(31) + index) as u8).collect();
+            whole.extend(&data);
+            assert_eq!(store.file_append(addition("ann", 1, data)).await?, FileOutcome::Done);
+        }
+        for (offset, length) in ranges {
+            let start = whole.len().min(*offset as usize);
+            let expected = &whole[start..whole.len().min(start + length)];
+            let read = store.file_read(&session("ann"), &FileId::new(1), *offset, *length).await?;
+            assert!(read.as_deref() == Some(expected), "{length} bytes from {offset} on of {lengths:?}");
+        }
+        assert_exact(&store).await?;
+        let bound = 2 + whole.len() / SMALL;
+        assert!(count(&store, "SELECT count(*) FROM file_pieces").await? <= i64::try_from(bound)?);
+        let largest = count(&store, "SELECT coalesce(max(length(data)), 0) FROM file_pieces").await?;
+        assert!(largest <= i64::try_from(PIECE)?);
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn what_is_read_is_what_was_appended(
+            lengths in prop::collection::vec(prop_oneof![0_usize..2 * SMALL, 0_usize..3 * PIECE], 0..8),
+            ranges in prop::collection::vec((0_u64..8 * PIECE as u64, 0_usize..4 * PIECE), 1..8),
+        ) {
+            let tokio = tokio::runtime::Builder::new_current_thread().build()?;
+            tokio.block_on(reads_back(&lengths, &ranges)).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_grows_by_single_bytes_has_few_pieces() -> Result {
+        reads_back(&[1; 300], &[(0, 300), (299, 5), (150, 0)]).await
+    }
+}

@@ -201,3 +201,64 @@ impl PluginData for SqliteStore {
         self.db.read(move |connection| keys(connection, &space, &prefix, after.as_deref(), limit)).boxed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::testing::{Result, count, plan, session, store};
+    use super::*;
+    use crate::store::{Epoch, Store, contract};
+
+    /// Plugins whose counter is not what their entries count together.
+    const WRONG: &str = "SELECT count(*) FROM kv_use
+        WHERE bytes != (SELECT coalesce(sum(cost), 0) FROM kv WHERE kv.plugin = kv_use.plugin)";
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn plugins_keep_what_they_set_within_their_quota(uses in contract::uses()) {
+            let tokio = tokio::runtime::Builder::new_current_thread().build()?;
+            let (_folder, store) = store().map_err(|error| TestCaseError::fail(error.to_string()))?;
+            tokio.block_on(contract::keys_and_values_are_maps_within_a_quota(&store, uses))?;
+            let wrong = tokio.block_on(count(&store, WRONG)).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert_eq!(wrong, 0);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_of_a_session_goes_with_it_and_leaves_its_room() -> Result {
+        let (_folder, store) = store()?;
+        let delete = async |session: &_, _| assert!(store.delete(session, Epoch(9)).await.expect("no error"));
+        contract::what_is_of_a_session_goes_with_it(&store, delete).await?;
+        assert_eq!(count(&store, WRONG).await?, 0);
+        assert_eq!(count(&store, "SELECT count(*) FROM kv WHERE session IS NOT NULL").await?, 0);
+        assert_eq!(count(&store, "SELECT sum(bytes) FROM file_use").await?, 0);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_session_that_came_back_finds_nothing_of_the_one_before() -> Result {
+        let (_folder, store) = store()?;
+        let space = KvSpace { plugin: "notes".parse()?, scope: KvScope::Session(session("ann")) };
+        let key: KvKey = "k".parse()?;
+        let value = KvValue::try_from(vec![1])?;
+        let set = KvSet { space: space.clone(), key: key.clone(), value, expected: KvExpected::Nothing, quota: 1_000 };
+        super::super::testing::open(&store, "ann", 1).await?;
+        assert_eq!(store.kv_set(set.clone()).await?, KvOutcome::Set);
+        store.delete(&session("ann"), Epoch(9)).await?;
+        super::super::testing::open(&store, "ann", 2).await?;
+        assert_eq!(store.kv_get(&space, &key).await?, None);
+        assert_eq!(store.kv_set(set).await?, KvOutcome::Set);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn keys_come_in_order_out_of_the_index() -> Result {
+        let (_folder, store) = store()?;
+        let plan = plan(&store, KEYS).await?;
+        assert!(plan.contains("USING COVERING INDEX") && plan.contains("key>?"), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+        Ok(())
+    }
+}

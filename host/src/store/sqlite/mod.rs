@@ -31,6 +31,8 @@ mod sessions;
 mod store;
 mod task;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 mod turns;
 mod writer;

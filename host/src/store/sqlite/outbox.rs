@@ -50,6 +50,10 @@ pub(super) fn state_text(state: DeliveryState) -> &'static str {
     }
 }
 
+const FORGET: &str = "DELETE FROM deliveries WHERE id IN (
+       SELECT id FROM deliveries INDEXED BY deliveries_age WHERE agent = ?1 AND open = 0 AND created_at < ?2
+       ORDER BY created_at LIMIT ?3)";
+
 fn state(text: &str) -> SqlResult<DeliveryState> {
     Ok(match text {
         "pending" => DeliveryState::Pending,
@@ -107,12 +111,13 @@ pub(super) fn open(connection: &Connection, delivery: &NewDelivery) -> SqlResult
         None => {
             let mut insert = connection.prepare_cached(
                 "INSERT INTO deliveries
-                   (delivery, session, channel, conversation, draft, epoch, due, created_at, content)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)",
+                   (delivery, session, agent, channel, conversation, draft, epoch, due, created_at, content)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)",
             )?;
             insert.execute(params![
                 delivery.id.0.as_str(),
                 session,
+                delivery.session.agent(),
                 delivery.channel,
                 delivery.conversation,
                 delivery.draft,
@@ -141,6 +146,13 @@ fn update(connection: &Connection, update: &DeliveryUpdate) -> SqlResult<bool> {
         integer(update.epoch.0),
     ])?;
     Ok(true)
+}
+
+/// Removes at most `limit` deliveries of an agent's sessions that are settled and were opened before `until`, the
+/// oldest first. Says how many there were.
+pub(super) fn forget_settled(connection: &Connection, agent: &str, until: i64, limit: usize) -> SqlResult<usize> {
+    let mut statement = connection.prepare_cached(FORGET)?;
+    Ok(statement.execute(params![agent, until, rows(limit)])?)
 }
 
 fn page(
@@ -220,3 +232,6 @@ impl Outbox for SqliteStore {
         self.db.read(move |connection| due(connection, &channel, now, limit)).boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;

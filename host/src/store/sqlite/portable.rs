@@ -23,3 +23,6 @@ impl Portable for SqliteStore {
             .boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,3 +171,6 @@ impl Recall for SqliteStore {
         self.db.read(move |connection| message_search(connection, &session, &text, limit)).boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::cells::{integer, rows};
-use super::channels;
 use super::error::SqlResult;
+use super::{channels, outbox};
 use crate::store::{IDEMPOTENCY_WINDOW, Retention, Timestamp};
 
 /// Rows that one call removes, about: the writer does nothing else meanwhile. A turn goes whole.
@@ -27,6 +27,7 @@ pub(super) fn retain(connection: &Connection, retention: &Retention) -> SqlResul
     }
     if let Some(max_age) = retention.max_age {
         by_age(connection, retention, max_age, &mut left)?;
+        settled(connection, retention, max_age, &mut left)?;
     }
     if let Some(max_size) = retention.max_size {
         by_size(connection, retention, rows(max_size.bytes()), &mut left)?;
@@ -129,6 +130,14 @@ fn by_age(connection: &Connection, retention: &Retention, max_age: Duration, lef
     Ok(())
 }
 
+/// Removes deliveries of the agent that are settled and too old, the oldest first.
+fn settled(connection: &Connection, retention: &Retention, max_age: Duration, left: &mut Left) -> SqlResult<()> {
+    let until = before(retention.now, max_age).filter(|_| left.some());
+    let Some(until) = until else { return Ok(()) };
+    left.took(outbox::forget_settled(connection, retention.agent.as_str(), until, left.0)?);
+    Ok(())
+}
+
 /// Removes ended turns of sessions that are too large, the oldest first.
 fn by_size(connection: &Connection, retention: &Retention, max_size: i64, left: &mut Left) -> SqlResult<()> {
     let mut largest = connection.prepare_cached(
@@ -162,6 +171,7 @@ fn unused(connection: &Connection, retention: &Retention, max_age: Duration, lef
     let mut statement = connection.prepare_cached(
         "SELECT id FROM sessions INDEXED BY sessions_empty WHERE agent = ? AND messages = 0 AND updated_at < ?
          AND NOT EXISTS (SELECT 1 FROM turns WHERE turns.session = sessions.id AND (open = 1 OR key IS NOT NULL))
+         AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.session = sessions.id AND deliveries.open = 1)
          ORDER BY updated_at LIMIT ?",
     )?;
     let limit = left.0.div_ceil(SESSION_ROWS);

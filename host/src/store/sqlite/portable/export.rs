@@ -201,12 +201,10 @@ fn turn(row: &Row<'_>) -> SqlResult<Record> {
 }
 
 fn turn_events() -> String {
-    let columns = events::COLUMNS;
-    format!(
-        "SELECT {columns}, sessions.key, events.session, events.seq
-         FROM events JOIN turns ON turns.id = events.turn JOIN sessions ON sessions.id = events.session
-         WHERE (events.session, events.seq) > (?1, ?2) ORDER BY events.session, events.seq"
-    )
+    "SELECT turns.turn, events.seq, events.body, sessions.key, events.session, events.seq
+     FROM events JOIN turns ON turns.id = events.turn JOIN sessions ON sessions.id = events.session
+     WHERE (events.session, events.seq) > (?1, ?2) ORDER BY events.session, events.seq"
+        .to_owned()
 }
 
 fn event(row: &Row<'_>) -> SqlResult<Record> {
@@ -365,4 +363,31 @@ fn counters(connection: &Connection) -> SqlResult<Record> {
         next_fact: FactId(next("facts")?),
         next_set_aside: SetAsideId(next("set_aside")?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{Result, plan, store};
+    use super::*;
+
+    #[tokio::test]
+    async fn every_part_goes_on_behind_its_place_without_sorting() -> Result {
+        let (_folder, store) = store()?;
+        for part in &PARTS {
+            let plan = plan(&store, (part.sql)()).await?;
+            let first = plan.lines().next().unwrap_or_default();
+            assert!(first.starts_with("SEARCH") && !plan.contains("TEMP B-TREE"), "{}: {plan}", part.name);
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_cursor_that_is_none_is_refused() -> Result {
+        let (_folder, store) = store()?;
+        for bad in ["", "sessions", "sessions/1", "nothing/1/2"] {
+            let page = store.db.read(move |connection| page(connection, Some(ExportCursor(bad.into())), 100)).await;
+            assert!(matches!(page, Err(crate::store::StoreError::Corrupt { .. })), "{bad}");
+        }
+        Ok(())
+    }
 }

@@ -161,12 +161,13 @@ pub(super) fn one(connection: &Connection, record: Record) -> SqlResult<()> {
             created_at,
         } => insert(
             connection,
-            "INSERT INTO deliveries (delivery, session, channel, conversation, draft, state, epoch, attempts, due,
-               reason, created_at, content, progress)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (delivery) DO NOTHING",
+            "INSERT INTO deliveries (delivery, session, agent, channel, conversation, draft, state, epoch, attempts,
+               due, reason, created_at, content, progress)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (delivery) DO NOTHING",
             params![
                 id.0.as_str(),
                 existing(connection, &session)?,
+                session.agent(),
                 channel,
                 conversation,
                 draft,

@@ -70,7 +70,8 @@ CREATE TABLE IF NOT EXISTS file_use (
 ) STRICT;
 
 CREATE TRIGGER IF NOT EXISTS files_added AFTER INSERT ON files BEGIN
-    INSERT INTO file_use (session, bytes) SELECT owner.session, 0 FROM (SELECT 0 AS session UNION ALL SELECT new.session) AS owner
+    INSERT INTO file_use (session, bytes)
+        SELECT owner.session, 0 FROM (SELECT 0 AS session UNION ALL SELECT new.session) AS owner
         WHERE NOT EXISTS (SELECT 1 FROM file_use WHERE file_use.session = owner.session);
     UPDATE file_use SET bytes = bytes + new.cost WHERE session IN (0, new.session);
 END;
@@ -123,6 +124,8 @@ CREATE TABLE IF NOT EXISTS deliveries (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     delivery TEXT NOT NULL UNIQUE,
     session INTEGER NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+    -- Its session's, for the index by age.
+    agent TEXT NOT NULL,
     channel TEXT NOT NULL,
     conversation TEXT NOT NULL,
     -- 1 while the content may still grow.
@@ -144,6 +147,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
 CREATE INDEX IF NOT EXISTS deliveries_session ON deliveries (session);
 CREATE INDEX IF NOT EXISTS deliveries_channel ON deliveries (channel, delivery);
 CREATE INDEX IF NOT EXISTS deliveries_open ON deliveries (channel, conversation, id) WHERE open = 1;
+CREATE INDEX IF NOT EXISTS deliveries_age ON deliveries (agent, created_at) WHERE open = 0;
 
 -- What is remembered.
 CREATE TABLE IF NOT EXISTS facts (
