@@ -158,6 +158,7 @@ async fn the_openrpc_document_names_every_method_and_none_besides() {
         "plugin.inspect",
         "plugin.list",
         "rpc.discover",
+        "session.delete",
         "session.get",
         "session.list",
         "session.reset",

@@ -17,9 +17,7 @@ use crate::bus::Hub;
 use crate::config::{AgentName, ByteSize, Config};
 use crate::provider::{Jitter, Providers};
 use crate::runtime::Registry;
-use crate::store::{
-    DynStore, Epoch, ErrorCode, KeyError, Message, Role, SessionKey, StoreError, Timestamp, TurnId,
-};
+use crate::store::{DynStore, Epoch, ErrorCode, KeyError, Message, Role, SessionKey, StoreError, Timestamp, TurnId};
 
 /// The longest idempotency key, in bytes.
 pub(super) const MAX_IDEMPOTENCY_KEY: usize = 256;
@@ -310,6 +308,13 @@ impl Dispatcher {
             info!(turns = found, "turns that did not end are taken up again");
         }
         Ok(found)
+    }
+
+    /// Gives every agent these tools.
+    #[cfg(test)]
+    pub(super) fn offer(&self, tools: super::tools::AgentTools) {
+        let tools = Arc::new(tools);
+        self.inner.agents.values().for_each(|agent| agent.tools.set(Arc::clone(&tools)));
     }
 
     /// All agents, by name.

@@ -96,7 +96,7 @@ impl Reply {
 
     /// What it consumed, and whether that is the provider's word: an answer that was cut, or
     /// whose provider does not count, is estimated from what was sent and what came.
-    pub(super) fn usage(&self, input: impl FnOnce() -> u32) -> (TokenUsage, Counted) {
+    pub(super) fn usage(&self, input: impl FnOnce() -> u64) -> (TokenUsage, Counted) {
         match self.usage {
             Some(usage) if self.stop.is_some() => (usage, Counted::ByProvider),
             Some(usage) => {
@@ -105,7 +105,7 @@ impl Reply {
             }
             None => {
                 let usage =
-                    TokenUsage { input_tokens: input().into(), output_tokens: self.written(), ..TokenUsage::default() };
+                    TokenUsage { input_tokens: input(), output_tokens: self.written(), ..TokenUsage::default() };
                 (usage, Counted::Estimated)
             }
         }

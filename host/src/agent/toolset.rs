@@ -28,12 +28,13 @@ impl Toolset {
 
     /// No tools at all.
     pub(super) fn empty(agent: &AgentName) -> Self {
-        Self::of(agent, AgentTools::default())
+        Self { agent: agent.clone(), allowed: Some(Vec::new()), now: watch::Sender::default() }
     }
 
     /// These tools, whatever plugins there are.
-    pub(super) fn of(agent: &AgentName, tools: AgentTools) -> Self {
-        Self { agent: agent.clone(), allowed: Some(Vec::new()), now: watch::Sender::new(Arc::new(tools)) }
+    #[cfg(test)]
+    pub(super) fn set(&self, tools: Arc<AgentTools>) {
+        self.now.send_replace(tools);
     }
 
     /// The tools at this moment.

@@ -1,5 +1,10 @@
 //! Turns and lanes, with a model that the test holds in its hand.
 
+mod flaky;
+mod life;
+mod recovery;
+mod restart;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +19,8 @@ use crate::config::{AgentConfig, AgentName, Config, LimitsConfig, ModelName};
 use crate::provider::{EventStream, Jitter, Provider, ProviderError, Providers, Request, StreamEvent};
 use crate::runtime::Registry;
 use crate::store::{
-    Block, DoneReason, Epoch, ErrorCode, Event, EventBody, MemoryLimits, MemoryStore, Role, SessionKey, StopReason,
+    Block, CallOutcome, DoneReason, DynStore, Epoch, ErrorCode, Event, EventBody, LedgerFilter, MemoryLimits,
+    MemoryStore, Role, SessionKey, StopReason,
 };
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -93,6 +99,10 @@ struct Bench {
 
 impl Bench {
     fn new(limits: LimitsConfig) -> Result<Self> {
+        Self::over(Arc::new(MemoryStore::new(MemoryLimits::default())), Epoch(1), limits)
+    }
+
+    fn over(store: DynStore, epoch: Epoch, limits: LimitsConfig) -> Result<Self> {
         let (sender, calls) = mpsc::unbounded_channel();
         let reading = Arc::<AtomicUsize>::default();
         let held = Held { calls: sender, reading: Arc::clone(&reading) };
@@ -104,8 +114,8 @@ impl Bench {
         config.agents.insert("broken".parse()?, AgentConfig { models: model("broken"), ..AgentConfig::default() });
         let dispatcher = Dispatcher::new(Parts {
             config: &config,
-            store: Arc::new(MemoryStore::new(MemoryLimits::default())),
-            epoch: Epoch(1),
+            store,
+            epoch,
             providers: &Providers::new([Arc::new(held) as Arc<dyn Provider>]),
             jitter: Arc::new(Jitter::seeded(1)),
             tools: &Registry::default(),
@@ -271,6 +281,11 @@ async fn a_fault_in_a_turn_ends_that_turn_alone() -> Result {
         submitted.ticket.ok_or("a repeat")?.start();
         assert!(matches!(ends.next().await?, EventBody::Error(error) if error.code == ErrorCode::Internal));
     }
+    let store = bench.dispatcher.store();
+    assert!(store.open_turns(None, 10).await?.is_empty());
+    let records = store.ledger(&LedgerFilter::default(), None, 10).await?.items;
+    let ends: Vec<_> = records.iter().filter_map(|record| record.end.as_ref()).map(|end| end.outcome).collect();
+    assert_eq!(ends, [CallOutcome::Lost; 2], "what they consumed is estimated");
     bench.send("p", "one").await?;
     assert_eq!(bench.call().await?.texts(), ["one"]);
     Ok(())

@@ -28,7 +28,7 @@ async fn stored(turn: Turn<'_>, mut work: Work, end: EventBody) -> Result<(), St
         EventBody::Error(error) => info!(code = error.code.number(), "the turn failed"),
         _ => {}
     }
-    let events = until_well(turn.shared, async || job.topic.end(job.turn, end.clone()).await).await?;
+    let events = until_well(turn.shared, || job.topic.end(job.turn, end.clone())).await?;
     let Some(told) = events.last().cloned() else { return Ok(()) };
     work.journal.commit_with(turn, Change::End(last, Vec::new()), events).await?;
     job.topic.ended(job.turn, &told);
@@ -70,7 +70,6 @@ pub(super) fn unstored(turn: Turn<'_>, error: &StoreError) {
         _ => ErrorCode::Internal,
     };
     // Another gateway goes on with a turn that it took over, and a deletion is meant.
-    let retryable =
-        !matches!(error, StoreError::Superseded { .. } | StoreError::NoTurn(_) | StoreError::NoSession(_));
+    let retryable = !matches!(error, StoreError::Superseded { .. } | StoreError::NoTurn(_) | StoreError::NoSession(_));
     job.give_up(TurnError { code, message: error.to_string(), retryable });
 }

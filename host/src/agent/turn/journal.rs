@@ -115,9 +115,9 @@ impl Journal {
         let Some(under_way) = &mut self.under_way else { return Ok(()) };
         let mut patience = Patience::default();
         loop {
-            let attempt = under_way.attempt.get_or_insert_with(|| {
-                under_way.transaction.clone().make(Arc::clone(&turn.shared.store)).boxed()
-            });
+            let attempt = under_way
+                .attempt
+                .get_or_insert_with(|| under_way.transaction.clone().make(Arc::clone(&turn.shared.store)).boxed());
             let made = attempt.await;
             under_way.attempt = None;
             match made {

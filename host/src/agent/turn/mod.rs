@@ -72,7 +72,7 @@ impl Turn<'_> {
         let topic = &self.job.topic;
         let Err(error) = topic.publish(self.job.turn, body).await else { return Ok(()) };
         Patience::default().after(error, self.shared).await?;
-        until_well(self.shared, async || topic.catch_up().await).await
+        until_well(self.shared, || topic.catch_up()).await
     }
 
     /// Goes no further where the turn is to stop: who runs it drops it here.
@@ -218,7 +218,12 @@ impl Work {
     }
 
     /// Stores a message of the turn's in the middle.
-    async fn add(&mut self, turn: Turn<'_>, messages: &mut Vec<Arc<Message>>, message: Arc<Message>) -> Result<(), StoreError> {
+    async fn add(
+        &mut self,
+        turn: Turn<'_>,
+        messages: &mut Vec<Arc<Message>>,
+        message: Arc<Message>,
+    ) -> Result<(), StoreError> {
         messages.push(Arc::clone(&message));
         self.journal.commit(turn, Change::Add(vec![message])).await
     }
@@ -232,7 +237,7 @@ async fn steps(turn: Turn<'_>, work: &mut Work) -> Result<DoneReason, Failure> {
         turn.tell(EventBody::Started).await?;
     }
     let models = agent.models.as_ref().map_err(|problem| Failure::NoModel(problem.clone()))?;
-    let history = until_well(turn.shared, async || turn.shared.store.recent(&job.session, CONTEXT_MESSAGES).await).await?;
+    let history = until_well(turn.shared, || turn.shared.store.recent(&job.session, CONTEXT_MESSAGES)).await?;
     let mut messages = context::assemble(&history, job.turn, agent.config.context_tokens);
     drop(history);
 

@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::journal::Change;
 use super::{Failure, Turn, Work};
-use crate::agent::reply::{Counted, Reply};
+use crate::agent::reply::Counted;
 use crate::metering::{message_tokens, text_tokens};
 use crate::provider::{CallEvent, Models, ProviderError, Request};
 use crate::store::{

@@ -50,10 +50,10 @@ impl Patience {
 ///
 /// # Errors
 /// As [`Patience::after`].
-pub(super) async fn until_well<T>(
-    shared: &Shared,
-    mut operation: impl AsyncFnMut() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
+pub(super) async fn until_well<T, F>(shared: &Shared, mut operation: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
     let mut patience = Patience::default();
     loop {
         match operation().await {

@@ -42,11 +42,11 @@ pub(super) enum TakenUp {
 pub(super) async fn take_up(turn: Turn<'_>) -> Result<TakenUp, StoreError> {
     let (shared, job) = (turn.shared, turn.job);
     let resume = Resume { session: job.session.clone(), turn: job.turn, epoch: shared.epoch };
-    let Some(state) = until_well(shared, async || shared.store.resume(resume.clone()).await).await? else {
+    let Some(state) = until_well(shared, || shared.store.resume(resume.clone())).await? else {
         job.topic.leave(job.turn);
         return Ok(TakenUp::Gone);
     };
-    let history = until_well(shared, async || shared.store.recent(&job.session, CONTEXT_MESSAGES).await).await?;
+    let history = until_well(shared, || shared.store.recent(&job.session, CONTEXT_MESSAGES)).await?;
     let own: Vec<_> = history.iter().filter(|stored| stored.turn == job.turn).map(|stored| &*stored.message).collect();
     info!(resumes = state.resumes, messages = own.len(), "a turn is taken up again");
 
@@ -100,7 +100,9 @@ impl Work {
                 _ => None,
             });
             if index + 1 < own.len() {
-                calls.for_each(|call| drop(self.count(&call, max_repeats)));
+                for call in calls {
+                    self.count(&call, max_repeats);
+                }
                 self.step += 1;
             } else {
                 let known = Known::of(state);
@@ -156,9 +158,9 @@ impl<'a> Known<'a> {
 }
 
 fn text(message: &Message) -> String {
-    let text = |block: &Block| match block {
+    let texts = message.blocks.iter().filter_map(|block| match block {
         Block::Text { text } => Some(text.as_str()),
         _ => None,
-    };
-    message.blocks.iter().filter_map(text).collect()
+    });
+    texts.collect()
 }

@@ -124,6 +124,7 @@ async fn the_document_describes_every_method_and_what_it_answers() -> Result {
             "plugin.list",
             "plugin.reload",
             "rpc.discover",
+            "session.delete",
             "session.get",
             "session.list",
             "session.reset",

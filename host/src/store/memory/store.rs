@@ -7,8 +7,9 @@ use futures_util::future::BoxFuture;
 
 use super::{MemoryStore, done, page};
 use crate::store::{
-    Accept, Accepted, CallAnswered, Dispatch, Epoch, Event, Health, OpenTurn, Page, Position, Resume, Retention, Seq,
-    SessionKey, SessionRecord, Step, Store, StoreError, StoredMessage, Timestamp, TurnEnd, TurnId, TurnState,
+    Accept, Accepted, CallAnswered, Dispatch, Epoch, Event, Health, OpenTurn, Page, Permanence, Position, Resume,
+    Retention, Seq, SessionKey, SessionRecord, Step, Store, StoreError, StoredMessage, Timestamp, TurnEnd, TurnId,
+    TurnState,
 };
 
 impl Store for MemoryStore {
@@ -122,5 +123,9 @@ impl Store for MemoryStore {
 
     fn health(&self) -> Health {
         Health::Well
+    }
+
+    fn permanence(&self) -> Permanence {
+        Permanence::Process
     }
 }
