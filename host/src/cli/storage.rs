@@ -44,7 +44,9 @@ impl Storage {
 
 /// The store's file, where it is one.
 pub(super) fn file(config: &Config, home: &Home) -> Result<Option<PathBuf>, CliError> {
-    config.storage.url.file(home).map_err(|error| CliError::Usage(error.to_string()))
+    let path = config.storage.url.file(home).map_err(|error| CliError::Usage(error.to_string()))?;
+    // A config file that is named without a folder leaves paths as they are.
+    Ok(path.map(std::path::absolute).transpose()?)
 }
 
 /// How the file is opened.
@@ -79,11 +81,8 @@ mod tests {
     #[test]
     fn the_documentation_has_each_failure_as_it_is_printed() {
         let path = PathBuf::from("/home/ann/.exoclaw/exoclaw.db");
-        let holder = Holder {
-            pid: Some(4242),
-            host: Some("nas".to_owned()),
-            since: Some("2026-11-22T11:56:32Z".to_owned()),
-        };
+        let holder =
+            Holder { pid: Some(4242), host: Some("nas".to_owned()), since: Some("2026-11-22T11:56:32Z".to_owned()) };
         let reason = || "database or disk is full".to_owned();
         for error in [
             OpenError::InUse { path: path.clone(), holder },
