@@ -41,6 +41,7 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     let client = Client::new(&config.net).map_err(CliError::failed)?;
     let providers = providers(&config, &client, &home)?;
     let Storage { store, url } = Storage::open_aside(&config, &home).await?;
+    info!(store = url, "the store is open");
     let services = Services { store: Arc::clone(&store), client: Some(client.clone()) };
     let Plugins { runtime, tools } = plugins::load(&config, services, &home).await?;
     let plugins = Registry::new(tools);

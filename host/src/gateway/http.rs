@@ -26,8 +26,8 @@ use tracing::{Instrument, debug};
 use super::Shared;
 use super::access::{Denied, Standing};
 use super::connection::{Connection, MAX_UNAUTHORISED_MESSAGE};
+use super::health::Unready;
 use super::metrics;
-use super::server::Unready;
 use super::socket::Socket;
 
 /// The largest request head, in bytes.

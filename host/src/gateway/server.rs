@@ -5,8 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use schemars::JsonSchema;
-use serde::Serialize;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
@@ -14,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::access::{Access, RuleError};
+use super::health::{StorageHealth, Unready};
 use super::listener;
 use super::reload::{ReloadError, ReloadReport};
 use super::rpc::Methods;
@@ -21,7 +20,7 @@ use crate::agent::Dispatcher;
 use crate::config::GatewayConfig;
 use crate::runtime::Readings;
 use crate::secrets::Secret;
-use crate::store::{Health, Sickness, Timestamp};
+use crate::store::{Health, Timestamp};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -74,54 +73,6 @@ pub(super) struct Shared {
     pub(super) readiness: Readiness,
     /// One permit for each connection that may still come.
     pub(super) room: Arc<Semaphore>,
-}
-
-/// How the store is, in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum StorageHealth {
-    /// It stores what it is asked to.
-    Well,
-    /// There is no room.
-    DiskFull,
-    /// It may not be written.
-    ReadOnly,
-    /// Anything else.
-    Failing,
-}
-
-impl StorageHealth {
-    pub(super) fn of(health: &Health) -> Self {
-        match health {
-            Health::Well => Self::Well,
-            Health::Sick(Sickness::DiskFull { .. }) => Self::DiskFull,
-            Health::Sick(Sickness::ReadOnly { .. }) => Self::ReadOnly,
-            Health::Sick(Sickness::Failing { .. }) => Self::Failing,
-        }
-    }
-}
-
-/// Why new clients had better go elsewhere.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unready {
-    /// The gateway ends.
-    GoingDown,
-    /// Nothing can be stored now.
-    Storage(StorageHealth),
-}
-
-impl Unready {
-    /// For whoever asks, which may be anyone: without the names of files.
-    pub(super) fn reason(self) -> &'static str {
-        match self {
-            Self::GoingDown => "the gateway is going down",
-            Self::Storage(StorageHealth::DiskFull) => "the storage is full: nothing can be stored until there is room",
-            Self::Storage(StorageHealth::ReadOnly) => {
-                "the storage is read-only: nothing can be stored until it is writable"
-            }
-            Self::Storage(_) => "the storage cannot be used: nothing can be stored; `exoclaw status` says more",
-        }
-    }
 }
 
 impl Shared {

@@ -13,7 +13,7 @@ use super::super::{PROTOCOL, discover};
 use super::NoParams;
 use crate::agent::Load;
 use crate::gateway::Shared;
-use crate::gateway::server::StorageHealth;
+use crate::gateway::health::StorageHealth;
 use crate::store::{ErrorCode, Health, Timestamp};
 
 pub(super) fn methods() -> [Method; 4] {
