@@ -10,6 +10,8 @@ mod cells;
 mod channels;
 mod commit;
 mod connection;
+#[cfg(test)]
+mod contract_tests;
 mod counters;
 mod db;
 mod error;
