@@ -252,7 +252,7 @@ mod tests {
     async fn pages_of_a_channel_come_out_of_its_index() -> Result {
         let (_folder, store) = store()?;
         let plan = plan(&store, OF_CHANNEL).await?;
-        assert!(plan.contains("set_aside_channel (channel=? AND rowid>?)") && !plan.contains("TEMP"), "{plan}");
+        assert!(plan.contains("set_aside_channel (channel=? AND id>?)") && !plan.contains("TEMP"), "{plan}");
         Ok(())
     }
 }

@@ -104,8 +104,10 @@ pub(super) fn open(connection: &Connection, delivery: &NewDelivery) -> SqlResult
     match find(connection, delivery.id, delivery.epoch)? {
         Some((_, false)) => return Ok(false),
         Some((row, true)) => {
-            let mut replace = connection
-                .prepare_cached("UPDATE deliveries SET content = ?2, draft = ?3, epoch = ?4 WHERE id = ?1")?;
+            let mut replace = connection.prepare_cached(
+                "UPDATE deliveries SET content = ?2, draft = ?3, epoch = ?4,
+                   open = (?3 = 1 OR state IN ('pending', 'sending')) WHERE id = ?1",
+            )?;
             replace.execute(params![row, &delivery.content[..], delivery.draft, epoch])?;
         }
         None => {
@@ -133,8 +135,8 @@ pub(super) fn open(connection: &Connection, delivery: &NewDelivery) -> SqlResult
 fn update(connection: &Connection, update: &DeliveryUpdate) -> SqlResult<bool> {
     let Some((row, _)) = find(connection, update.id, update.epoch)? else { return Ok(false) };
     let mut statement = connection.prepare_cached(
-        "UPDATE deliveries SET state = ?2, progress = ?3, attempts = ?4, due = ?5, reason = ?6, epoch = ?7
-         WHERE id = ?1",
+        "UPDATE deliveries SET state = ?2, progress = ?3, attempts = ?4, due = ?5, reason = ?6, epoch = ?7,
+           open = (draft = 1 OR ?2 IN ('pending', 'sending')) WHERE id = ?1",
     )?;
     statement.execute(params![
         row,

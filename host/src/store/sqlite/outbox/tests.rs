@@ -52,6 +52,20 @@ async fn a_conversation_keeps_its_order_and_holds_up_no_other() -> Result {
 }
 
 #[tokio::test]
+async fn a_draft_is_not_settled_before_its_final_content_came() -> Result {
+    let (_folder, store) = store()?;
+    open_turn(&store, "ann", 1).await?;
+    assert!(store.delivery_open(NewDelivery { draft: true, ..new("ann", 5, "one") }).await?);
+    assert!(store.delivery_open(new("ann", 6, "one")).await?);
+    store.delivery_update(step(5, DeliveryState::Sent, 4)).await?;
+    assert_eq!(due_at(&store, 10, 10).await?, [5]);
+    assert!(store.delivery_open(new("ann", 5, "one")).await?);
+    assert_eq!(due_at(&store, 10, 10).await?, [6]);
+    assert!(!store.delivery_open(new("ann", 5, "one")).await?);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_session_takes_its_deliveries_with_it_and_lets_the_next_pass() -> Result {
     let (_folder, store) = store()?;
     open_turn(&store, "ann", 1).await?;

@@ -201,10 +201,12 @@ fn turn(row: &Row<'_>) -> SqlResult<Record> {
 }
 
 fn turn_events() -> String {
-    "SELECT turns.turn, events.seq, events.body, sessions.key, events.session, events.seq
-     FROM events JOIN turns ON turns.id = events.turn JOIN sessions ON sessions.id = events.session
-     WHERE (events.session, events.seq) > (?1, ?2) ORDER BY events.session, events.seq"
-        .to_owned()
+    let columns = events::COLUMNS;
+    format!(
+        "SELECT {columns}, sessions.key, events.session, events.seq
+         FROM events JOIN turns ON turns.id = events.turn JOIN sessions ON sessions.id = events.session
+         WHERE (events.session, events.seq) > (?1, ?2) ORDER BY events.session, events.seq"
+    )
 }
 
 fn event(row: &Row<'_>) -> SqlResult<Record> {

@@ -162,8 +162,9 @@ pub(super) fn one(connection: &Connection, record: Record) -> SqlResult<()> {
         } => insert(
             connection,
             "INSERT INTO deliveries (delivery, session, agent, channel, conversation, draft, state, epoch, attempts,
-               due, reason, created_at, content, progress)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (delivery) DO NOTHING",
+               due, reason, created_at, content, progress, open)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13,
+               (?6 = 1 OR ?7 IN ('pending', 'sending'))) ON CONFLICT (delivery) DO NOTHING",
             params![
                 id.0.as_str(),
                 existing(connection, &session)?,

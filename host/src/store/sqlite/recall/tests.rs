@@ -163,7 +163,7 @@ async fn a_fact_has_a_largest_size() -> Result {
 async fn facts_come_out_of_their_indexes() -> Result {
     let (_folder, store) = store()?;
     let page = plan(&store, select(PAGE)).await?;
-    assert!(page.contains("facts_owner (owner=? AND rowid>?)") && !page.contains("TEMP B-TREE"), "{page}");
+    assert!(page.contains("facts_owner (owner=? AND id>?)") && !page.contains("TEMP B-TREE"), "{page}");
     let search = plan(&store, select(FACT_SEARCH)).await?;
     assert!(search.starts_with("SCAN fact_text VIRTUAL TABLE INDEX"), "{search}");
     assert!(search.contains("SEARCH facts USING INTEGER PRIMARY KEY"), "{search}");

@@ -140,8 +140,9 @@ CREATE TABLE IF NOT EXISTS deliveries (
     created_at INTEGER NOT NULL,
     content BLOB NOT NULL,
     progress BLOB,
-    -- 1 while something is left to be done. What is a draft is not settled.
-    open INTEGER NOT NULL AS (draft = 1 OR state IN ('pending', 'sending')) STORED
+    -- 1 while something is left to be done; what is a draft is not settled. A column of its own, and not a generated
+    -- one: of these SQLite reads the whole row, also where an index has them.
+    open INTEGER NOT NULL DEFAULT 1 CHECK (open = (draft = 1 OR state IN ('pending', 'sending')))
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS deliveries_session ON deliveries (session);
