@@ -129,7 +129,7 @@ impl OpenError {
             Some(ErrorCode::NotADatabase) => Self::NotADatabase { path },
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, reason: error.to_string() },
             Some(ErrorCode::ReadOnly) => Self::ReadOnly { path },
-            _ => Self::File { path, reason: environment(error).unwrap_or_else(|| error.to_string()) },
+            _ => Self::File { path, reason: explain(error) },
         }
     }
 
@@ -190,6 +190,11 @@ pub(super) fn failing(path: &Path, reason: impl Into<Arc<str>>) -> Sickness {
     Sickness::Failing { place: place(path), reason: reason.into() }
 }
 
+/// What an error of SQLite says to a person.
+pub(super) fn explain(error: &rusqlite::Error) -> String {
+    environment(error).unwrap_or_else(|| error.to_string())
+}
+
 fn place(path: &Path) -> Arc<str> {
     path.display().to_string().into()
 }
@@ -211,6 +216,9 @@ pub(super) fn sickness(error: &rusqlite::Error, path: &Path) -> Option<Sickness>
 /// What an error of SQLite says of the system under it, and what to do; absent where it is no
 /// matter of the system.
 fn environment(error: &rusqlite::Error) -> Option<String> {
+    if error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE) {
+        return Some("there is no room for the index of its log; make room on the disk".to_owned());
+    }
     Some(match error.sqlite_error_code()? {
         ErrorCode::DiskFull => "the disk that holds it is full; make room".to_owned(),
         ErrorCode::SystemIoFailure => format!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::connection::beside;
-use super::error::OpenError;
+use super::error::{OpenError, explain};
 use super::maintain::copy;
 
 /// Marks a database as a store of this program: `exoc`. SQLite's header has a field for it.
@@ -82,7 +82,7 @@ pub(super) fn migrate(
     };
     let failed = |from: u32, to: u32, error: &rusqlite::Error| match from {
         0 => OpenError::sqlite(path, error),
-        _ => OpenError::Migration { path: path.to_owned(), from, to, reason: error.to_string() },
+        _ => OpenError::Migration { path: path.to_owned(), from, to, reason: explain(error) },
     };
     // Tables are rebuilt under their rows' references; each step checks them at its end.
     connection.pragma_update(None, "foreign_keys", false).map_err(|error| failed(version, to, &error))?;

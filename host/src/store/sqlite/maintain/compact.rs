@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::super::connection::{beside, resolve, writer};
+use super::super::error::explain;
 use super::super::lock::Lock;
 use super::super::migrate::{MIGRATIONS, Migration};
 use super::super::{OpenError, SqliteOptions};
@@ -46,10 +47,7 @@ pub(in super::super) fn compact_with(
     let connection = writer(&path, options.durability, migrations)?;
     let failed = |what: &'static str| {
         let path = path.clone();
-        move |error: rusqlite::Error| {
-            let reason = OpenError::sqlite(&path, &error).to_string();
-            MaintainError::Sqlite { path, what, reason }
-        }
+        move |error: rusqlite::Error| MaintainError::Sqlite { path, what, reason: explain(&error) }
     };
     cut(&connection).map_err(failed("moving the log into the file"))?;
     let indexes = full_text(&connection).map_err(failed("looking for full-text indexes"))?;

@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row};
 
 use super::super::OpenError;
 use super::super::connection::{onlooker, resolve};
+use super::super::error::explain;
 use super::super::migrate::{self, Found, MIGRATIONS, Migration};
 use super::{MaintainError, Progress};
 
@@ -28,15 +29,70 @@ pub(in super::super) const CHECKS: &[Check] = &[
     Check {
         what: "a session counts other messages than it has",
         tables: &["sessions", "messages"],
-        sql: "SELECT s.key || ': ' || s.messages || ' counted, ' || count(m.session) || ' there' \
-              FROM sessions s LEFT JOIN messages m ON m.session = s.id \
-              GROUP BY s.id HAVING s.messages <> count(m.session)",
+        sql: "SELECT s.key || ': ' || s.messages || ' counted, ' || count(m.id) || ' there' \
+              FROM sessions s LEFT JOIN messages m ON m.session = s.id GROUP BY s.id HAVING s.messages <> count(m.id)",
     },
     Check {
-        what: "a message is at a position that its session has not reached",
+        what: "a session counts other bytes than its messages have",
+        tables: &["sessions", "messages"],
+        sql: "SELECT s.key || ': ' || s.size || ' counted, ' || coalesce(sum(octet_length(m.blocks)), 0) || ' there' \
+              FROM sessions s LEFT JOIN messages m ON m.session = s.id \
+              GROUP BY s.id HAVING s.size <> coalesce(sum(octet_length(m.blocks)), 0)",
+    },
+    Check {
+        what: "a message stands where its session will put the next ones",
         tables: &["sessions", "messages"],
         sql: "SELECT s.key || ': ' || m.position FROM messages m JOIN sessions s ON s.id = m.session \
               WHERE m.position >= s.next_position",
+    },
+    Check {
+        what: "an event has a number that will be given again",
+        tables: &["meta", "sessions", "events"],
+        sql: "SELECT s.key || ': ' || e.seq FROM events e JOIN sessions s ON s.id = e.session \
+              WHERE e.seq >= coalesce((SELECT value FROM meta WHERE name = 'next_seq'), 1)",
+    },
+    Check {
+        what: "a session was advanced in an epoch that was not given yet",
+        tables: &["meta", "sessions"],
+        sql: "SELECT key || ': ' || epoch FROM sessions \
+              WHERE epoch >= coalesce((SELECT value FROM meta WHERE name = 'next_epoch'), 1)",
+    },
+    Check {
+        what: "an event is of a turn of another session",
+        tables: &["sessions", "turns", "events"],
+        sql: "SELECT s.key || ': ' || e.seq FROM events e JOIN sessions s ON s.id = e.session \
+              JOIN turns t ON t.id = e.turn WHERE t.session <> e.session",
+    },
+    Check {
+        what: "a plugin's data counts other bytes than it has",
+        tables: &["kv", "kv_use"],
+        sql: "SELECT plugin || ': ' || sum(counted) || ' counted, ' || sum(there) || ' there' \
+              FROM (SELECT plugin, bytes AS counted, 0 AS there FROM kv_use \
+                    UNION ALL SELECT plugin, 0, cost FROM kv) \
+              GROUP BY plugin HAVING sum(counted) <> sum(there)",
+    },
+    Check {
+        what: "files count other bytes than they have",
+        tables: &["files", "file_use"],
+        sql: "SELECT CASE session WHEN 0 THEN 'all sessions' ELSE 'the session in row ' || session END \
+              || ': ' || sum(counted) || ' counted, ' || sum(there) || ' there' \
+              FROM (SELECT session, bytes AS counted, 0 AS there FROM file_use \
+                    UNION ALL SELECT session, 0, cost FROM files UNION ALL SELECT 0, 0, cost FROM files) \
+              GROUP BY session HAVING sum(counted) <> sum(there)",
+    },
+    Check {
+        what: "a file has another length than its pieces",
+        tables: &["files", "file_pieces"],
+        sql: "SELECT f.file || ': ' || f.size || ' counted, ' || coalesce(sum(length(p.data)), 0) || ' there' \
+              FROM files f LEFT JOIN file_pieces p ON p.file = f.id \
+              GROUP BY f.id HAVING f.size <> coalesce(sum(length(p.data)), 0)",
+    },
+    Check {
+        what: "a file has a gap",
+        tables: &["files", "file_pieces"],
+        sql: "SELECT f.file || ': before ' || p.start FROM file_pieces p JOIN files f ON f.id = p.file \
+              WHERE p.start > 0 AND NOT EXISTS \
+              (SELECT 1 FROM file_pieces q WHERE q.file = p.file AND q.start + length(q.data) = p.start)",
     },
 ];
 
@@ -112,7 +168,7 @@ pub(in super::super) fn verify_with(
     };
     let failed = |what: &'static str| {
         let path = path.clone();
-        move |error: rusqlite::Error| MaintainError::Sqlite { path, what, reason: error.to_string() }
+        move |error: rusqlite::Error| MaintainError::Sqlite { path, what, reason: explain(&error) }
     };
     let connection = connection.unchecked_transaction().map_err(failed("the look"))?;
     let size = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));

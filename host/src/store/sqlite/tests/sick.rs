@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
 use super::*;
 use crate::store::{Health, Sickness};
 
@@ -63,6 +66,61 @@ async fn a_write_of_sqlite_s_own_rollback_fails_its_whole_group_and_nothing_is_a
     assert!(matches!(rolled_back.await, Err(StoreError::Sick(_))));
     put(&db, 2, "after").await.unwrap();
     assert_eq!(keys(&db).await, [2]);
+}
+
+#[test]
+fn on_a_disk_that_runs_full_what_was_acknowledged_is_there_and_nothing_else() {
+    let sizes = prop::collection::vec(1_usize..60_000, 1..60);
+    let mut runner = TestRunner::new(Config { cases: 12, ..Config::default() });
+    let ran = runner.run(&(sizes, 0_i64..200), |(sizes, pages)| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (_folder, path) = place();
+            let db = std::sync::Arc::new(open(&path).unwrap());
+            room(&db, Some(pages)).await;
+            let write = |(key, size): (i64, usize)| {
+                let db = std::sync::Arc::clone(&db);
+                tokio::spawn(async move { (key, put(&db, key, &"x".repeat(size)).await) })
+            };
+            let writes: Vec<_> = (0..).zip(sizes).map(write).collect();
+            let mut acknowledged = Vec::new();
+            for write in writes {
+                match write.await.unwrap() {
+                    (key, Ok(())) => acknowledged.push(key),
+                    (_, Err(error)) => {
+                        let full = matches!(error, StoreError::Sick(Sickness::DiskFull { .. }));
+                        prop_assert!(full, "{error}");
+                    }
+                }
+            }
+            drop(std::sync::Arc::into_inner(db));
+            prop_assert_eq!(keys(&open(&path).unwrap()).await, acknowledged);
+            Ok(())
+        })
+    });
+    ran.unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_store_that_this_user_may_not_write_is_refused_with_the_reason() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_folder, path) = place();
+    drop(open(&path).unwrap());
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&path, 0o400);
+    if fs::OpenOptions::new().write(true).open(&path).is_ok() {
+        // The superuser may write everything.
+        return;
+    }
+    let refused = open(&path).unwrap_err();
+    assert!(matches!(refused, OpenError::ReadOnly { .. }), "{refused}");
+    mode(&path, 0o600);
+    mode(path.parent().unwrap(), 0o500);
+    let refused = open(&path).unwrap_err();
+    mode(path.parent().unwrap(), 0o700);
+    assert!(!matches!(refused, OpenError::Damaged { .. } | OpenError::NotADatabase { .. }), "{refused}");
+    open(&path).unwrap();
 }
 
 #[cfg(unix)]
