@@ -48,11 +48,7 @@ async fn every_hour(rules: &[(AgentName, RetentionConfig)], retain: Retain<'_>, 
 }
 
 /// Removes all that is too old or too much `now`.
-async fn once(
-    rules: &[(AgentName, RetentionConfig)],
-    retain: Retain<'_>,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+async fn once(rules: &[(AgentName, RetentionConfig)], retain: Retain<'_>, now: Timestamp) -> Result<(), StoreError> {
     for (agent, kept) in rules {
         let retention = || Retention { agent: agent.clone(), max_age: kept.max_age, max_size: kept.max_size, now };
         let mut pieces = 1_u64;

@@ -263,7 +263,15 @@ mod tests {
         let mut page = Page::default();
         let turns = Load { running: 0, queued: 0 };
         let started_at = Timestamp(0);
-        page.gateway(&Gateway { version: "0", started_at, ready: true, store_healthy: true, connections: 0, sessions: 0, turns });
+        page.gateway(&Gateway {
+            version: "0",
+            started_at,
+            ready: true,
+            store_healthy: true,
+            connections: 0,
+            sessions: 0,
+            turns,
+        });
         page.plugins(&[]);
         page.pool(&PoolReading {
             slots: 1,

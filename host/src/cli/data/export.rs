@@ -22,7 +22,8 @@ struct InUse(OpenError);
 pub(super) fn run(file: Option<&Path>, force: bool, path: &Path, loaded: &Loaded) -> Result<Exit, CliError> {
     let file = file.filter(|file| *file != Path::new("-"));
     // Before the store is opened, which may take its time.
-    let placed = file.map(|file| Placed::new(file, Existing::with_force(force))).transpose().map_err(CliError::failed)?;
+    let placed =
+        file.map(|file| Placed::new(file, Existing::with_force(force))).transpose().map_err(CliError::failed)?;
     let session = Session::existing(path, loaded).map_err(|error| match error {
         CliError::Store(error @ OpenError::InUse { .. }) => CliError::failed(InUse(error)),
         error => error,

@@ -144,7 +144,14 @@ fn values_out_of_bounds_are_refused() {
         ("telemetry", &["log = ''", "log = 'a=b'", "log = 'warm'", "format = 'Human'"]),
         (
             "storage",
-            &["url = 'surrealkv:x'", "url = 'sqlite:'", "url = 'x'", "url = 1", "durability = 'Power'", "durability = true"],
+            &[
+                "url = 'surrealkv:x'",
+                "url = 'sqlite:'",
+                "url = 'x'",
+                "url = 1",
+                "durability = 'Power'",
+                "durability = true",
+            ],
         ),
         (
             "agent.retention",

@@ -44,8 +44,8 @@ pub use lock::Holder;
 pub use maintain::{Compacted, CopyError, MaintainError, Problem, Progress, Verified, backup, compact, verify};
 
 use self::db::Db;
-pub use crate::config::Durability;
 use crate::config::ByteSize;
+pub use crate::config::Durability;
 
 /// How a store is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
