@@ -139,6 +139,11 @@ async fn an_export_is_never_half_a_file_and_never_takes_anothers_place() {
         assert!(refused.stderr.contains("all.jsonl is there already"), "{refused:?}");
     }
     run(&["export", "all.jsonl", "--force"]).await.stdout();
+    let store = home.path().join(".exoclaw/exoclaw.db");
+    for command in ["export", "backup"] {
+        let refused = run(&[command, &store.to_string_lossy(), "--force"]).await;
+        assert!(refused.code == Some(2) && refused.stderr.contains("is the store itself"), "{refused:?}");
+    }
 
     let path = home.path().join("all.jsonl");
     let text = fs::read_to_string(&path).expect("an export");
@@ -228,7 +233,10 @@ async fn of_a_deleted_session_no_byte_is_left() {
     end(gateway).await;
     assert_eq!(files_with(&folder, "xylophagous-7731"), [""; 0]);
     let export = exoclaw(home.path(), &["data", "export"]).await;
-    assert!(!export.stdout().contains("ada") && export.stdout().contains("quixotry-1177"));
+    assert!(export.stdout().contains("quixotry-1177"));
+    // What was spent was spent: the ledger knows that there was a session, and nothing of what was said.
+    let traces: Vec<_> = export.stdout().lines().filter(|line| line.contains(&gone.session)).collect();
+    assert!(!traces.is_empty() && traces.iter().all(|line| line.starts_with("{\"ledger\"")), "{traces:?}");
 }
 
 #[tokio::test]

@@ -106,12 +106,28 @@ pub(super) fn run(command: DataCommand, mut loaded: Loaded) -> Result<Exit, CliE
                 .to_owned(),
         )
     })?;
+    let to = match &command {
+        DataCommand::Export { file, .. } => file.as_deref(),
+        DataCommand::Backup { file, .. } => Some(file.as_path()),
+        _ => None,
+    };
+    if let Some(to) = to.filter(|to| is_same(to, &path)) {
+        return Err(CliError::Usage(format!("{} is the store itself; choose another name", to.display())));
+    }
     match command {
         DataCommand::Export { file, force, .. } => export::run(file.as_deref(), force, &path, &loaded),
         DataCommand::Import { file, .. } => import::run(&file, &loaded),
         DataCommand::Backup { file, force, .. } => maintain::backup(&path, &file, force),
         DataCommand::Verify { .. } => maintain::verify(&path),
         DataCommand::Compact { .. } => maintain::compact(&storage::options(&loaded.config, &path)),
+    }
+}
+
+/// Whether two paths lead to one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
     }
 }
 

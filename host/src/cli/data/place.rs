@@ -26,12 +26,15 @@ pub(super) enum PlaceError {
     #[error("{} is there already; choose another name, or overwrite it with --force", .0.display())]
     Taken(PathBuf),
     /// It cannot be written.
-    #[error("{} cannot be written: {error}", path.display())]
+    #[error("{} cannot be written", path.display())]
     Io {
         path: PathBuf,
         #[source]
         error: io::Error,
     },
+    /// It is a store that has a log, which would be taken for a part of what comes in its place.
+    #[error("{} is a store in use, or one that was not closed; choose another name", .0.display())]
+    Store(PathBuf),
 }
 
 /// A file that gets its name when it is whole. It goes where it is dropped before.
@@ -49,9 +52,16 @@ impl Placed {
         if taken && (existing == Existing::Keep || to.is_dir()) {
             return Err(PlaceError::Taken(to.to_owned()));
         }
-        let mut partial = to.as_os_str().to_owned();
-        partial.push(".partial");
-        let placed = Self { to: to.to_owned(), partial: partial.into(), existing };
+        let beside = |ending: &str| {
+            let mut name = to.as_os_str().to_owned();
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        if fs::metadata(beside("-wal")).is_ok_and(|log| log.len() > 0) {
+            return Err(PlaceError::Store(to.to_owned()));
+        }
+        let partial = beside(".partial");
+        let placed = Self { to: to.to_owned(), partial, existing };
         // Left by a run that was killed.
         let _ = fs::remove_file(&placed.partial);
         Ok(placed)
@@ -160,6 +170,18 @@ mod tests {
         assert_eq!(names(folder.path()), ["out.partial"]);
         drop(placed);
         assert_eq!(names(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn nothing_takes_the_place_of_a_store_with_a_log() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("other.db");
+        write(&path, "a store", Existing::Keep).expect("a free name");
+        fs::write(folder.path().join("other.db-wal"), "").expect("a writable folder");
+        write(&path, "another", Existing::Replace).expect("an empty log is none");
+        fs::write(folder.path().join("other.db-wal"), "a log").expect("a writable folder");
+        assert!(matches!(write(&path, "a third", Existing::Replace), Err(PlaceError::Store(_))));
+        assert_eq!(fs::read_to_string(&path).expect("a file"), "another");
     }
 
     #[test]
