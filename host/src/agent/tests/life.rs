@@ -30,6 +30,17 @@ pub(super) struct World {
     /// The turns that were acknowledged, by message.
     pub(super) turns: Mutex<Vec<TurnId>>,
     pub(super) lives: u32,
+    clock: Clock,
+}
+
+/// Which time passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clock {
+    /// None but what is waited for: for a store that answers at once.
+    Paused,
+    /// The machine's: for one with threads of its own. The model refuses nothing then, since its
+    /// retry would take real time.
+    Running,
 }
 
 /// What was asked of the world.
@@ -43,7 +54,7 @@ pub(super) struct Outside {
 
 /// A model that answers a message with two calls, and their results with a text. Its first request
 /// of all is refused for a moment.
-struct Model(Arc<Outside>);
+struct Model(Arc<Outside>, Clock);
 
 impl Provider for Model {
     fn name(&self) -> &str {
@@ -58,7 +69,7 @@ impl Provider for Model {
         let first = {
             let mut requests = self.0.requests.lock().expect("not poisoned");
             requests.push(request.clone());
-            requests.len() == 1
+            requests.len() == 1 && self.1 == Clock::Paused
         };
         if first {
             let refusal = Refusal {
@@ -132,8 +143,8 @@ impl Callable for Noting {
 }
 
 impl World {
-    pub(super) fn over(store: DynStore) -> Self {
-        Self { store, outside: Arc::default(), turns: Mutex::default(), lives: 0 }
+    pub(super) fn over(store: DynStore, clock: Clock) -> Self {
+        Self { store, outside: Arc::default(), turns: Mutex::default(), lives: 0, clock }
     }
 
     /// The session of the messages.
@@ -145,7 +156,10 @@ impl World {
     /// to its end, or to the fault. Says how many transactions it made, where it came to the end.
     pub(super) fn live(&mut self, fault: Fault) -> Option<usize> {
         self.lives += 1;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(self.clock == Clock::Paused)
+            .build();
         let runtime = runtime.expect("a runtime");
         let store = Flaky::new(Arc::clone(&self.store), fault);
         let ended = runtime.block_on(async {
@@ -195,7 +209,7 @@ impl World {
             config: &config,
             store,
             epoch,
-            providers: &Providers::new([Arc::new(Model(Arc::clone(&self.outside))) as Arc<dyn Provider>]),
+            providers: &Providers::new([Arc::new(Model(Arc::clone(&self.outside), self.clock)) as Arc<dyn Provider>]),
             jitter: Arc::new(Jitter::seeded(1)),
             tools: &Registry::default(),
         });

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::flaky::Fault;
-use super::life::{COUNTED, MESSAGES, World};
+use super::life::{COUNTED, Clock, MESSAGES, World};
+use crate::config::ByteSize;
+use crate::store::sqlite::{Durability, SqliteOptions, SqliteStore};
 use crate::store::*;
 
 /// What a watcher of everything that is stored has in the end: per step its text.
@@ -157,16 +159,35 @@ fn check(world: &World, what: &str, crashed: bool) {
     }
 }
 
-/// A new store for each try.
-type Engine = fn() -> DynStore;
+/// A new world for each try.
+type Engine = fn() -> Made;
 
-fn memory() -> DynStore {
-    Arc::new(MemoryStore::new(MemoryLimits::default()))
+/// A world, and the folder of its store.
+struct Made {
+    world: World,
+    _folder: Option<tempfile::TempDir>,
+}
+
+fn memory() -> Made {
+    let store = Arc::new(MemoryStore::new(MemoryLimits::default()));
+    Made { world: World::over(store, Clock::Paused), _folder: None }
+}
+
+fn sqlite() -> Made {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = SqliteOptions {
+        path: folder.path().join("store.db"),
+        durability: Durability::Process,
+        files: ByteSize::mib(1),
+        session_files: ByteSize::mib(1),
+    };
+    let store = Arc::new(SqliteStore::open(options).expect("opens"));
+    Made { world: World::over(store, Clock::Running), _folder: Some(folder) }
 }
 
 /// The transactions of a life in which nothing goes wrong.
 fn length(engine: Engine) -> usize {
-    let mut world = World::over(engine());
+    let Made { mut world, _folder } = engine();
     let length = world.live(Fault::Never).expect("comes to its end");
     check(&world, "without a fault", false);
     length
@@ -177,10 +198,21 @@ fn crash_everywhere(engine: Engine) {
     assert!(length > 20, "every kind of transaction is made");
     for at in 0..length {
         for fault in [Fault::Before(at), Fault::After(at)] {
-            let mut world = World::over(engine());
+            let Made { mut world, _folder } = engine();
             assert_eq!(world.live(fault), None, "{fault:?} of {length}");
             world.live(Fault::Never).expect("comes to its end");
             check(&world, &format!("{fault:?} of {length}"), true);
+        }
+    }
+}
+
+fn sick_everywhere(engine: Engine, times: &[usize]) {
+    let length = length(engine);
+    for at in 0..length {
+        for &times in times {
+            let Made { mut world, _folder } = engine();
+            world.live(Fault::Sick(at, times)).expect("comes to its end");
+            check(&world, &format!("sick at {at} of {length}, {times} times"), false);
         }
     }
 }
@@ -191,12 +223,17 @@ fn a_crash_at_any_transaction_loses_nothing_and_doubles_nothing() {
 }
 
 #[test]
+fn a_crash_at_any_transaction_of_sqlite_loses_nothing_and_doubles_nothing() {
+    crash_everywhere(sqlite);
+}
+
+#[test]
 fn two_crashes_at_any_two_transactions_lose_nothing_and_double_nothing() {
     let length = length(memory);
     for first in 0..length {
         for second in 0.. {
             let (one, two) = (Fault::After(first), Fault::Before(second));
-            let mut world = World::over(memory());
+            let mut world = memory().world;
             assert_eq!(world.live(one), None, "{one:?} of {length}");
             let ended = world.live(two).is_some();
             if !ended {
@@ -212,12 +249,5 @@ fn two_crashes_at_any_two_transactions_lose_nothing_and_double_nothing() {
 
 #[test]
 fn a_storage_that_is_sick_for_a_while_delays_and_changes_nothing() {
-    let length = length(memory);
-    for at in 0..length {
-        for times in [1, 3] {
-            let mut world = World::over(memory());
-            world.live(Fault::Sick(at, times)).expect("comes to its end");
-            check(&world, &format!("sick at {at} of {length}, {times} times"), false);
-        }
-    }
+    sick_everywhere(memory, &[1, 3]);
 }

@@ -75,8 +75,9 @@ async fn a_turn_that_goes_down_with_the_gateway_each_time_is_given_up() -> Resul
         store.resume(Resume { session: session.clone(), turn, epoch: Epoch(1) }).await?.ok_or("not open")?;
     }
     let bench = start(&store, Fault::Never).await?;
+    let mut ends = Ends::of(&bench, &session);
     bench.dispatcher.recover().await?;
-    bench.dispatcher.drain(Duration::from_secs(60)).await;
+    ends.next().await?;
     let events = events(&store, &session).await?;
     let Some(EventBody::Error(error)) = events.last().map(|event| &event.body) else { return Err("no error".into()) };
     assert!(error.code == ErrorCode::Internal && error.retryable && error.message.contains("3 times"), "{error:?}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::{Accept, Accepted, Epoch, Idempotency, Message, Role, Step, Store, TurnEnd, contract};
+use crate::store::{Accept, Accepted, DynStore, Epoch, Idempotency, Message, Role, Step, Store, TurnEnd, contract};
 
 type Result = std::result::Result<(), Box<dyn std::error::Error>>;
 
@@ -55,6 +55,33 @@ async fn past_the_limit_the_session_idle_longest_goes_and_one_at_work_stays() ->
     assert!(store.session(&session("idle")).await?.is_none());
     assert!(matches!(store.accept(accept("more", 4, 4, None)).await, Err(StoreError::Full { limit: 2 })));
     Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn every_answer_is_the_models(operations in contract::operations()) {
+        let limits = MemoryLimits { turns: 1_000, ..MemoryLimits::default() };
+        let reopen = async |store: Option<DynStore>| store.unwrap_or_else(|| Arc::new(MemoryStore::new(limits)));
+        let tokio = tokio::runtime::Builder::new_current_thread().build()?;
+        tokio.block_on(contract::the_store_does_what_the_model_does(reopen, operations))?;
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_open_turns_goes_on_behind_a_turn_that_ended() -> Result {
+    contract::a_page_of_open_turns_goes_on_behind_a_turn_that_ended(&MemoryStore::new(MemoryLimits::default())).await
+}
+
+#[tokio::test]
+async fn what_is_too_old_or_too_much_goes() -> Result {
+    contract::what_is_too_old_or_too_much_goes(&MemoryStore::new(MemoryLimits::default())).await
+}
+
+#[tokio::test]
+async fn what_is_exported_is_found_again_where_it_is_imported() -> Result {
+    let new = || MemoryStore::new(MemoryLimits::default());
+    contract::what_is_exported_is_found_again_where_it_is_imported(&new(), &new()).await
 }
 
 proptest! {

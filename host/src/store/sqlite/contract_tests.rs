@@ -32,7 +32,8 @@ proptest! {
         let folder = tempfile::tempdir()?;
         let reopen = async |store: Option<DynStore>| -> DynStore {
             drop(store);
-            Arc::new(open(folder.path()))
+            let store: DynStore = Arc::new(open(folder.path()));
+            store
         };
         let tokio = tokio::runtime::Builder::new_current_thread().build()?;
         tokio.block_on(contract::the_store_does_what_the_model_does(reopen, operations))?;

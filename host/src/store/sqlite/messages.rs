@@ -1,13 +1,13 @@
-//! Messages of sessions, as rows, and the index of their texts.
+//! Messages of sessions, as rows. Triggers keep the index of their texts.
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 
 use super::cells::{corrupt, from_json, integer, json, number, parse, rows};
 use super::error::SqlResult;
 use super::{recall, sessions};
-use crate::store::{Block, Message, Page, Position, Role, SessionKey, StoredMessage, Timestamp, TurnId};
+use crate::store::{Message, Page, Position, Role, SessionKey, StoredMessage, Timestamp, TurnId};
 
 macro_rules! columns {
     () => {
@@ -63,16 +63,6 @@ const fn role(role: Role) -> &'static str {
     }
 }
 
-/// What a search finds a message by; absent where it has no text.
-fn searched(message: &Message) -> Option<String> {
-    let texts = message.blocks.iter().filter_map(|block| match block {
-        Block::Text { text } => Some(text.as_str()),
-        _ => None,
-    });
-    let texts = texts.collect::<Vec<_>>().join("\n");
-    Some(texts).filter(|texts| !texts.is_empty())
-}
-
 /// Stores one message at its position, and says how large it is. The session's row is not told.
 pub(super) fn insert(connection: &Connection, session: i64, message: &StoredMessage) -> SqlResult<u64> {
     let StoredMessage { position, turn, at, message } = message;
@@ -80,12 +70,7 @@ pub(super) fn insert(connection: &Connection, session: i64, message: &StoredMess
     let mut statement = connection
         .prepare_cached("INSERT INTO messages (session, position, turn, at, role, blocks) VALUES (?, ?, ?, ?, ?, ?)")?;
     let (place, at) = (integer(position.0), integer(at.0));
-    let row = statement.insert((session, place, turn.as_str(), at, role(message.role), &blocks))?;
-    if let Some(text) = searched(message) {
-        let mut statement =
-            connection.prepare_cached("INSERT INTO message_text (rowid, session, text) VALUES (?, ?, ?)")?;
-        statement.execute((row, recall::session_word(session), text))?;
-    }
+    statement.execute((session, place, turn.as_str(), at, role(message.role), &blocks))?;
     Ok(blocks.len() as u64)
 }
 
@@ -115,14 +100,6 @@ pub(super) fn append(
     Ok(())
 }
 
-/// The newest messages since the session was last reset, oldest first.
-pub(super) fn recent(connection: &Connection, session: &SessionKey, limit: usize) -> SqlResult<Vec<StoredMessage>> {
-    let mut statement = connection.prepare_cached("SELECT id, context_from FROM sessions WHERE key = ?")?;
-    let found = statement.query_row([session.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let Some((session, from)) = found else { return Ok(Vec::new()) };
-    newest(connection, session, from, i64::MAX, limit)
-}
-
 /// A page of the history, oldest first, that ends before `before`.
 pub(super) fn history(
     connection: &Connection,
@@ -132,7 +109,8 @@ pub(super) fn history(
 ) -> SqlResult<Page<StoredMessage, Position>> {
     let session = sessions::existing(connection, session)?;
     let before = before.map_or(i64::MAX, |before| integer(before.0));
-    let mut items = newest(connection, session, 0, before, limit.saturating_add(1))?;
+    let found = newest(connection, session, 0, before, limit.saturating_add(1))?;
+    let mut items: Vec<_> = found.into_iter().map(|(_, message)| message).collect();
     let more = items.len() > limit;
     if more {
         items.remove(0);
@@ -141,17 +119,18 @@ pub(super) fn history(
     Ok(Page { items, next })
 }
 
-/// The newest messages of a span of positions, oldest first.
-fn newest(
+/// The newest messages of a span of positions, oldest first, each with the bytes of its JSON.
+pub(super) fn newest(
     connection: &Connection,
     session: i64,
     from: i64,
     before: i64,
     limit: usize,
-) -> SqlResult<Vec<StoredMessage>> {
+) -> SqlResult<Vec<(usize, StoredMessage)>> {
     let mut statement = connection.prepare_cached(NEWEST)?;
     let found = statement.query_map((session, from, before, rows(limit)), MessageRow::of)?;
-    let mut found = found.map(|row| row?.read()).collect::<SqlResult<Vec<_>>>()?;
+    let read = |row: MessageRow| Ok((row.blocks.len(), row.read()?));
+    let mut found = found.map(|row| read(row?)).collect::<SqlResult<Vec<_>>>()?;
     found.reverse();
     Ok(found)
 }

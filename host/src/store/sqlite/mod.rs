@@ -10,6 +10,8 @@ mod cells;
 mod channels;
 mod commit;
 mod connection;
+#[cfg(test)]
+mod contract_tests;
 mod counters;
 mod db;
 mod error;
@@ -26,6 +28,7 @@ mod outbox;
 mod portable;
 mod readers;
 mod recall;
+mod recent_cache;
 mod retain;
 mod sessions;
 mod store;
@@ -38,12 +41,14 @@ mod turns;
 mod writer;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use error::OpenError;
 pub use lock::Holder;
 pub use maintain::{Compacted, CopyError, MaintainError, Problem, Progress, Verified, backup, compact, verify};
 
 use self::db::Db;
+use self::recent_cache::RecentCache;
 use crate::config::ByteSize;
 pub use crate::config::Durability;
 
@@ -65,6 +70,7 @@ pub struct SqliteOptions {
 pub struct SqliteStore {
     db: Db,
     options: SqliteOptions,
+    recent: Arc<RecentCache>,
 }
 
 impl SqliteStore {
@@ -74,6 +80,6 @@ impl SqliteStore {
     /// What is in the way, and what to do.
     pub fn open(options: SqliteOptions) -> Result<Self, OpenError> {
         let db = Db::open(&options)?;
-        Ok(Self { db, options })
+        Ok(Self { db, options, recent: Arc::default() })
     }
 }

@@ -102,8 +102,9 @@ impl Old {
         let (messages, size): (i64, i64) = statement.query_row([&self.turn], |row| Ok((row.get(0)?, row.get(1)?)))?;
         left.took(connection.prepare_cached("DELETE FROM messages WHERE turn = ?")?.execute([&self.turn])?);
         left.took(connection.prepare_cached("DELETE FROM events WHERE turn = ?")?.execute([self.row])?);
-        let mut statement = connection
-            .prepare_cached("UPDATE sessions SET messages = messages - ?2, size = size - ?3 WHERE id = ?1")?;
+        let mut statement = connection.prepare_cached(
+            "UPDATE sessions SET messages = messages - ?2, size = size - ?3, removals = removals + 1 WHERE id = ?1",
+        )?;
         statement.execute((self.session, messages, size))?;
         let itself =
             if self.keyed { "UPDATE turns SET emptied = 1 WHERE id = ?" } else { "DELETE FROM turns WHERE id = ?" };

@@ -49,8 +49,8 @@ impl Store for SqliteStore {
         session: &'a SessionKey,
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<StoredMessage>, StoreError>> {
-        let session = session.clone();
-        self.db.read(move |connection| messages::recent(connection, &session, limit)).boxed()
+        let (session, recent) = (session.clone(), Arc::clone(&self.recent));
+        self.db.read(move |connection| recent.read(connection, &session, limit)).boxed()
     }
 
     fn history<'a>(

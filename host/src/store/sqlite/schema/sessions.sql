@@ -16,6 +16,8 @@ CREATE TABLE IF NOT EXISTS sessions (
     -- How many rows `messages` has of it, and the bytes of their `blocks`.
     messages INTEGER NOT NULL DEFAULT 0,
     size INTEGER NOT NULL DEFAULT 0,
+    -- How often some of them were removed: what was read before is not what there is.
+    removals INTEGER NOT NULL DEFAULT 0,
     turns INTEGER NOT NULL DEFAULT 0,
     next_position INTEGER NOT NULL DEFAULT 0,
     -- The model sees nothing before this position.
@@ -43,18 +45,31 @@ CREATE TABLE IF NOT EXISTS messages (
 
 CREATE INDEX IF NOT EXISTS messages_turn ON messages (turn);
 
--- The text blocks of a message, under its `id`. A message without any has no row. It keeps no copy of the texts.
+-- The text blocks of a message, under its `id`. A message without any has no row. It keeps no copy of the texts:
+-- what is removed has to be told word for word, so that no word of it stays behind (`secure-delete`).
 CREATE VIRTUAL TABLE IF NOT EXISTS message_text USING fts5 (
-    -- One word, the row of the session after an `s`: a search is held to one session by the index.
-    session,
     text,
     content = '',
-    contentless_delete = 1,
     tokenize = 'unicode61 remove_diacritics 2'
 );
 
-CREATE TRIGGER IF NOT EXISTS messages_gone AFTER DELETE ON messages BEGIN
-    DELETE FROM message_text WHERE rowid = old.id;
+INSERT INTO message_text (message_text, rank) VALUES ('secure-delete', 1);
+
+-- Both triggers make the text out of the blocks in the same way. Nothing changes a message.
+CREATE TRIGGER IF NOT EXISTS messages_come AFTER INSERT ON messages BEGIN
+    INSERT INTO message_text (rowid, text)
+    SELECT new.id, text FROM (
+        SELECT group_concat(value ->> '$.text', char(10) ORDER BY key) AS text
+        FROM json_each(new.blocks) WHERE value ->> '$.type' = 'text'
+    ) WHERE text IS NOT NULL;
+END;
+
+CREATE TRIGGER IF NOT EXISTS messages_go AFTER DELETE ON messages BEGIN
+    INSERT INTO message_text (message_text, rowid, text)
+    SELECT 'delete', old.id, text FROM (
+        SELECT group_concat(value ->> '$.text', char(10) ORDER BY key) AS text
+        FROM json_each(old.blocks) WHERE value ->> '$.type' = 'text'
+    ) WHERE text IS NOT NULL;
 END;
 
 CREATE TABLE IF NOT EXISTS turns (

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::ByteSize;
+use crate::store::sqlite::recent_cache::RecentCache;
 use crate::store::sqlite::{Durability, SqliteOptions};
 use crate::store::{
     Block, CallOutcome, CallState, EventBody, Idempotency, Ledger, LedgerEntry, LedgerFilter, Message, ModelCall,
@@ -162,7 +163,7 @@ async fn what_is_read_of_a_long_history_does_not_grow_with_it() -> Result {
             Ok(steps)
         };
         let mut costs = Vec::new();
-        assert_eq!(messages::recent(&raw, &session, 20)?.len(), 20);
+        assert_eq!(RecentCache::default().read(&raw, &session, 20)?.len(), 20);
         costs.push(cost(messages::NEWEST)?);
         assert_eq!(messages::history(&raw, &session, Some(Position(length / 2)), 20)?.items.len(), 20);
         costs.push(cost(messages::NEWEST)?);
@@ -233,17 +234,32 @@ async fn a_session_that_goes_leaves_no_row_but_the_ledgers() -> Result {
 }
 
 #[tokio::test]
-async fn messages_without_text_come_and_go() -> Result {
+async fn texts_are_found_until_their_messages_go_and_no_word_of_them_stays() -> Result {
     let (folder, store) = store()?;
-    let mut without = accept("p", 1);
-    without.message = Arc::new(Message { role: Role::User, blocks: Vec::new() });
-    store.accept(without).await?;
-    store.accept(Accept { message: Arc::new(Message::text(Role::User, "Crème Brûlée")), ..accept("p", 2) }).await?;
+    let text = |text: &str| Block::Text { text: text.into() };
+    let hidden = Block::Thinking { text: "hidden".into(), signature: None };
+    let said = [
+        vec![],
+        vec![hidden],
+        vec![text("Cr\u{e8}me Br\u{fb}l\u{e9}e \u{1f980}"), text("a\u{0}b \"quoted\" \\ \n second")],
+        vec![text(""), text("\u{201c}fin\u{201d}")],
+    ];
+    for (number, blocks) in (1..).zip(said) {
+        let message = Arc::new(Message { role: Role::User, blocks });
+        store.accept(Accept { message, ..accept("p", number) }).await?;
+    }
     let raw = raw(&folder)?;
-    assert_eq!((found(&raw, "creme")?, count(&raw, "messages")?), (1, 2));
+    let numbers = |raw: &Connection| -> rusqlite::Result<Vec<i64>> {
+        ["creme", "second", "quoted", "fin", "hidden"].into_iter().map(|word| found(raw, word)).collect()
+    };
+    assert_eq!((numbers(&raw)?, count(&raw, "messages")?), (vec![1, 1, 1, 1, 0], 4));
+    raw.execute("INSERT INTO message_text (message_text) VALUES ('integrity-check')", [])?;
     store.delete(&session("p"), Epoch(1)).await?;
-    assert_eq!((found(&raw, "creme")?, count(&raw, "messages")?), (0, 0));
-    raw.execute("INSERT INTO message_text (message_text, rank) VALUES ('integrity-check', 0)", [])?;
+    assert_eq!((numbers(&raw)?, count(&raw, "messages")?), (vec![0; 5], 0));
+    let words =
+        raw.query_row("SELECT count(*) FROM message_text_data WHERE block LIKE '%creme%'", [], |row| row.get(0));
+    assert_eq!(words, Ok(0));
+    raw.execute("INSERT INTO message_text (message_text) VALUES ('integrity-check')", [])?;
     Ok(())
 }
 
