@@ -16,7 +16,7 @@ use proptest::prelude::*;
 
 pub(super) use self::files::{a_file_is_of_one_session, files_stay_within_their_limits};
 pub(super) use self::kv::{keys_and_values_are_maps_within_a_quota, uses};
-pub(super) use self::operations::{Op, operations, the_store_does_what_the_model_does};
+pub(super) use self::operations::{operations, the_store_does_what_the_model_does};
 pub(super) use self::portable::what_is_exported_is_found_again_where_it_is_imported;
 pub(super) use self::retention::what_is_too_old_or_too_much_goes;
 pub(super) use self::sessions::what_is_of_a_session_goes_with_it;

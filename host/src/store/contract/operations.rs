@@ -216,7 +216,6 @@ impl Both {
     }
 
     /// Uses the store and the model.
-    #[expect(clippy::too_many_lines, reason = "one arm for each use")]
     async fn run(&mut self, operation: Op) -> Outcome {
         match operation {
             Op::Reopen | Op::Compare => {}

@@ -47,11 +47,12 @@ async fn times(store: &dyn Store, peer: &str) -> Result<Vec<u64>, StoreError> {
 /// another agent's. Of too much, the oldest goes.
 pub(in crate::store) async fn what_is_too_old_or_too_much_goes(store: &dyn Store) -> Tested {
     let other: SessionKey = SessionKey::new("other", "b", "c", "old")?;
-    open(store, &other, DAY).await?;
+    // No two turns have one id, and so no two begin at once.
+    open(store, &other, DAY + 2).await?;
     for day in 1..9 {
         turn(store, "mixed", day * DAY, day != 2).await?;
     }
-    turn(store, "old", DAY, true).await?;
+    turn(store, "old", DAY + 1, true).await?;
     turn(store, "large", 20 * DAY, true).await?;
     turn(store, "large", 21 * DAY, true).await?;
     turn(store, "large", 22 * DAY, true).await?;

@@ -59,9 +59,9 @@ impl Session {
             self.next_position += 1;
             self.size += size(&message);
             self.messages.push_back(StoredMessage { position, turn, at: now, message });
+            self.record.updated_at = self.record.updated_at.max(now);
         }
         self.bound(limit);
-        self.record.updated_at = self.record.updated_at.max(now);
     }
 
     /// Takes in a message at its position, unless there is one.
