@@ -52,7 +52,7 @@ pub use kv::{
 pub use ledger::{CallOutcome, Ledger, LedgerEntry, LedgerFilter, LedgerRecord, ModelCall, ModelCallEnd, ModelCallId};
 pub use memory::{MemoryLimits, MemoryStore};
 pub use message::{Block, Message, Role, StopReason, StoredMessage, TokenUsage, ToolContent, ToolResult, ToolUse};
-pub use portable::{ExportCursor, PORTABLE_VERSION, Portable, Record};
+pub use portable::{ExportCursor, ExportPage, PORTABLE_VERSION, Portable, Record};
 pub use retention::Retention;
 pub use turn::{
     Accept, Accepted, CallAnswered, CallState, Dispatch, IDEMPOTENCY_WINDOW, Idempotency, OpenTurn, Resume, Step,

@@ -195,16 +195,15 @@ pub enum Record {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportCursor(pub Arc<str>);
 
+/// Records, and where the ones after them begin; absent after the last.
+pub type ExportPage = (Vec<Record>, Option<ExportCursor>);
+
 /// All that is kept, in and out. A part of [`super::Store`].
 pub trait Portable: Send + Sync + 'static {
     /// The next records, and where the ones after them begin; nothing follows the last page. A page
     /// has at most about `bytes`, and at least one record. What changes meanwhile may be in it or not:
     /// an export of a whole is made while no gateway runs, or of a backup.
-    fn export(
-        &self,
-        after: Option<ExportCursor>,
-        bytes: usize,
-    ) -> BoxFuture<'_, Result<(Vec<Record>, Option<ExportCursor>), StoreError>>;
+    fn export(&self, after: Option<ExportCursor>, bytes: usize) -> BoxFuture<'_, Result<ExportPage, StoreError>>;
 
     /// Stores records, in one transaction. What is there already stays as it is: an import that was
     /// cut can be run again. Quotas and limits are not asked, since what is imported was kept before.
