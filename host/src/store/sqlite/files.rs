@@ -362,7 +362,7 @@ mod tests {
             lengths in prop::collection::vec(prop_oneof![0_usize..2 * SMALL, 0_usize..3 * PIECE], 0..8),
             ranges in prop::collection::vec((0_u64..8 * PIECE as u64, 0_usize..4 * PIECE), 1..8),
         ) {
-            let tokio = tokio::runtime::Builder::new_current_thread().build()?;
+            let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
             tokio.block_on(reads_back(&lengths, &ranges)).map_err(|error| TestCaseError::fail(error.to_string()))?;
         }
     }

@@ -218,7 +218,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(48))]
         #[test]
         fn plugins_keep_what_they_set_within_their_quota(uses in contract::uses()) {
-            let tokio = tokio::runtime::Builder::new_current_thread().build()?;
+            let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
             let (_folder, store) = store().map_err(|error| TestCaseError::fail(error.to_string()))?;
             tokio.block_on(contract::keys_and_values_are_maps_within_a_quota(&store, uses))?;
             let wrong = tokio.block_on(count(&store, WRONG)).map_err(|error| TestCaseError::fail(error.to_string()))?;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row};
 
 use super::cells::{corrupt, from_json, integer, json, number, parse, rows};
 use super::error::SqlResult;
-use super::{recall, sessions};
+use super::sessions;
 use crate::store::{Message, Page, Position, Role, SessionKey, StoredMessage, Timestamp, TurnId};
 
 macro_rules! columns {

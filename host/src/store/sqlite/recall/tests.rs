@@ -93,7 +93,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn every_word_of_a_fact_finds_it(words in prop::collection::vec("[a-zA-Z0-9\u{e9}\u{4f60}]{1,9}", 1..6), noise in "\\PC{0,12}") {
-        let tokio = tokio::runtime::Builder::new_current_thread().build()?;
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let tested: Result = tokio.block_on(async {
             let (_folder, store) = store()?;
             store.fact_add(fact("ann", &words.join(" "), None)).await?;

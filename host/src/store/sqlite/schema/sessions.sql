@@ -48,6 +48,8 @@ CREATE INDEX IF NOT EXISTS messages_turn ON messages (turn);
 -- The text blocks of a message, under its `id`. A message without any has no row. It keeps no copy of the texts:
 -- what is removed has to be told word for word, so that no word of it stays behind (`secure-delete`).
 CREATE VIRTUAL TABLE IF NOT EXISTS message_text USING fts5 (
+    -- One word, the row of the session after an `s`: a search is held to one session by the index.
+    session,
     text,
     content = '',
     tokenize = 'unicode61 remove_diacritics 2'
@@ -57,16 +59,16 @@ INSERT INTO message_text (message_text, rank) VALUES ('secure-delete', 1);
 
 -- Both triggers make the text out of the blocks in the same way. Nothing changes a message.
 CREATE TRIGGER IF NOT EXISTS messages_come AFTER INSERT ON messages BEGIN
-    INSERT INTO message_text (rowid, text)
-    SELECT new.id, text FROM (
+    INSERT INTO message_text (rowid, session, text)
+    SELECT new.id, 's' || new.session, text FROM (
         SELECT group_concat(value ->> '$.text', char(10) ORDER BY key) AS text
         FROM json_each(new.blocks) WHERE value ->> '$.type' = 'text'
     ) WHERE text IS NOT NULL;
 END;
 
 CREATE TRIGGER IF NOT EXISTS messages_go AFTER DELETE ON messages BEGIN
-    INSERT INTO message_text (message_text, rowid, text)
-    SELECT 'delete', old.id, text FROM (
+    INSERT INTO message_text (message_text, rowid, session, text)
+    SELECT 'delete', old.id, 's' || old.session, text FROM (
         SELECT group_concat(value ->> '$.text', char(10) ORDER BY key) AS text
         FROM json_each(old.blocks) WHERE value ->> '$.type' = 'text'
     ) WHERE text IS NOT NULL;
