@@ -124,7 +124,7 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Makes a file that its owner alone may read; its log gets the same mode from SQLite. Says whether
-/// there was none.
+/// there was none. One that is there must be writable.
 fn make_file(path: &Path) -> io::Result<bool> {
     let mut how = OpenOptions::new();
     how.write(true).create_new(true);
@@ -132,7 +132,12 @@ fn make_file(path: &Path) -> io::Result<bool> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut how, 0o600);
     match how.open(path) {
         Ok(file) => file.sync_all().map(|()| true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        // Whether it may be written is asked before SQLite is: that would open it for reading instead, and leave a
+        // log beside it that nobody may write either. No connection of this process has it open yet, whose locks
+        // the closing would take.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            OpenOptions::new().write(true).open(path).map(|_| false)
+        }
         Err(error) => Err(error),
     }
 }
@@ -144,7 +149,7 @@ pub(super) fn writer(path: &Path, durability: Durability, migrations: &[Migratio
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
             OpenError::ReadOnly { path: path.to_owned() }
         }
-        _ => OpenError::io(path, "it cannot be made", &error),
+        _ => OpenError::io(path, "it cannot be opened", &error),
     })?;
     let sql = |error: rusqlite::Error| OpenError::sqlite(path, &error);
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sql)?;

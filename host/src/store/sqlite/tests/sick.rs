@@ -116,10 +116,15 @@ fn a_store_that_this_user_may_not_write_is_refused_with_the_reason() {
     let refused = open(&path).unwrap_err();
     assert!(matches!(refused, OpenError::ReadOnly { .. }), "{refused}");
     mode(&path, 0o600);
+    drop(open(&path).unwrap());
+    // Nor may a log be made beside it.
+    for ending in ["-wal", "-shm"] {
+        assert!(!super::super::connection::beside(&path, ending).exists(), "{ending}");
+    }
     mode(path.parent().unwrap(), 0o500);
     let refused = open(&path).unwrap_err();
     mode(path.parent().unwrap(), 0o700);
-    assert!(!matches!(refused, OpenError::Damaged { .. } | OpenError::NotADatabase { .. }), "{refused}");
+    assert!(matches!(refused, OpenError::ReadOnly { .. }), "{refused}");
     open(&path).unwrap();
 }
 
