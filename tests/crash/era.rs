@@ -40,7 +40,9 @@ pub(crate) async fn run(crashes: u32, mut dice: Dice) {
 
     let mut starts = Vec::new();
     for _ in 0..crashes {
-        sleep(dice.millis(50..300)).await;
+        // Mostly before it gets far; now and then not before all that was begun could end.
+        let life = if dice.once_in(4) { dice.millis(300..1_500) } else { dice.millis(50..300) };
+        sleep(life).await;
         died(gateway);
         // A failure of a user's is told now, and not after all the other kills.
         if let Some(early) = users.try_join_next() {

@@ -41,7 +41,12 @@ async fn said(client: &mut Client) -> Vec<String> {
     let mut pages = Vec::new();
     let mut params = json!({"session": "default:websocket:local:main", "limit": 500});
     loop {
-        let mut page = client.call("chat.history", params.clone()).await.expect("a page");
+        let mut page = match client.call("chat.history", params.clone()).await {
+            Ok(page) => page,
+            // Nobody said anything yet.
+            Err(error) if error.code == -32007 => return Vec::new(),
+            Err(error) => panic!("{error:?}"),
+        };
         let Value::Array(messages) = page["messages"].take() else { panic!("a page is a list: {page}") };
         let users = messages.into_iter().filter(|message| message["role"] == "user");
         let texts = users.map(|message| message["blocks"][0]["text"].as_str().expect("a text").to_owned());

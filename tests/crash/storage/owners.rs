@@ -45,7 +45,9 @@ async fn files_of_a_newer_version_are_refused_and_left_as_they_are() {
     let ours = newer(1_000_000);
     let before = fs::read(&file).expect("the store's file");
     let refused = builder.clone().refuses_to_start().await;
-    assert!(refused.stderr.contains("newer"), "{refused:?}");
+    for words in ["version 1000000", "a later one", &file.to_string_lossy()] {
+        assert!(refused.stderr.contains(words), "{words:?} in {refused:?}");
+    }
     assert!(fs::read(&file).expect("the store's file") == before, "the file was changed");
     newer(ours);
     let gateway = builder.start().await;
