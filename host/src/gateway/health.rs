@@ -69,7 +69,7 @@ mod tests {
             let health = StorageHealth::of(&Health::Sick(sickness));
             assert_eq!(serde_json::to_string(&health).ok().as_deref(), Some(name));
             let reason = Unready::Storage(health).reason();
-            assert!(reason.contains(words) && !reason.contains("ann"), "{reason}");
+            assert!(reason.contains(words) && !reason.contains("secret-project"), "{reason}");
         }
         assert_eq!(StorageHealth::of(&Health::Well), StorageHealth::Well);
     }

@@ -38,7 +38,8 @@ pub(super) fn run(file: Option<&Path>, force: bool, path: &Path, loaded: &Loaded
         }
         None => {
             let totals = write(BufWriter::new(io::stdout().lock()), &session, &())?;
-            eprintln!("{}", amount(totals));
+            // Who has closed it does not want to know.
+            let _ = writeln!(io::stderr(), "{}", amount(totals));
         }
     }
     Ok(Exit::Done)

@@ -153,6 +153,7 @@ impl<R: BufRead> Reader<R> {
             }
             Err(error) => error,
         };
+        let line = self.number;
         match serde_json::from_slice::<Footer>(&self.line) {
             Ok(Footer { records }) if records != self.totals.records => {
                 Err(LineError::Count { said: records, found: self.totals.records })
@@ -160,8 +161,8 @@ impl<R: BufRead> Reader<R> {
             Ok(_) if self.advance()? => Err(LineError::After { line: self.number }),
             Ok(_) => Ok(None),
             // The last line of a file that was cut is seldom a whole one.
-            Err(_) if reason.is_eof() && !self.advance()? => Err(LineError::Cut { line: self.number }),
-            Err(_) => Err(LineError::Record { line: self.number, reason: reason.to_string() }),
+            Err(_) if reason.is_eof() && !self.advance()? => Err(LineError::Cut { line }),
+            Err(_) => Err(LineError::Record { line, reason: reason.to_string() }),
         }
     }
 
@@ -201,7 +202,7 @@ mod tests {
             Record::Channel { channel: "telegram\n".into(), state: "{\"offset\": 3}".into() },
             Record::Seen {
                 channel: "telegram".into(),
-                event: serde_json::from_str::<EventId>("\"e-1\"").expect("an id"),
+                event: EventId { account: "1".into(), id: "e-1".into() },
                 at: Timestamp(5),
             },
             Record::Counters { next_seq: Seq(9), next_fact: FactId(2), next_set_aside: SetAsideId(1) },
