@@ -46,6 +46,10 @@ fuzz target:
 fuzz-replay:
     EXOCLAW_FUZZ_TIMES=100 cargo test -p exoclaw --test fuzz
 
+# Kill the gateway so often in the middle of its work, and look at what is left: `just crash 2000`.
+crash times="200":
+    EXOCLAW_CRASHES={{times}} cargo test -p exoclaw --test crash killed -- --nocapture
+
 # Instructions of a call under callgrind, held against what is recorded; `UPDATE=1` records.
 instructions:
     cargo bench -p exoclaw --bench instructions

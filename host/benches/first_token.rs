@@ -1,46 +1,92 @@
 //! What the gateway adds to a model's first token: a message over WebSocket through the whole
-//! gateway, beside a bare hyper client of the same scripted server, interleaved in one process.
+//! gateway, beside a bare hyper client of the same scripted server, interleaved in one process. The gateway is
+//! there three times: it keeps what it has in memory, in a file that outlives the process, and in one
+//! that outlives the loss of power.
 #![allow(missing_docs, clippy::expect_used, clippy::unwrap_used)]
 
 mod support;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, criterion_group, criterion_main};
 use exoclaw::provider::scripted::ScriptedModel;
+use exoclaw::store::sqlite::Durability;
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-/// Pairs that the median is taken of.
-const PAIRS: usize = 1_000;
+/// Rounds that the medians are taken of.
+const ROUNDS: usize = 1_000;
 
-/// Both ways to the same model.
+/// The ways to the same model: by hand, and through gateways on stores of several kinds.
 struct Bench {
-    _model: ScriptedModel,
     url: String,
     bare: legacy::Client<HttpConnector, Full<Bytes>>,
+    gateways: [Gateway; 3],
+    _folders: [TempDir; 2],
+}
+
+/// A connection to a gateway.
+struct Gateway {
+    store: &'static str,
+    model: ScriptedModel,
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     sent: u64,
 }
 
-impl Bench {
-    async fn new() -> Self {
-        let (model, address) = support::scripted().await;
+impl Gateway {
+    async fn new(store: &'static str, (model, address): (ScriptedModel, SocketAddr)) -> Self {
         let (socket, _) = tokio_tungstenite::connect_async_with_config(format!("ws://{address}/ws"), None, true)
             .await
             .expect("the gateway");
+        Self { store, model, socket, sent: 0 }
+    }
+
+    /// From `chat.send` to the first `text` event.
+    async fn first(&mut self) -> Duration {
+        self.sent += 1;
+        let params = json!({ "content": "Hello", "peer": format!("peer-{}", self.sent) });
+        let request = json!({ "jsonrpc": "2.0", "id": self.sent, "method": "chat.send", "params": params });
+        let request = Message::text(request.to_string());
+        let start = Instant::now();
+        self.socket.send(request).await.expect("sent");
+        let mut first = None;
+        while let Some(message) = self.socket.next().await {
+            let message = message.expect("a message").into_text().expect("text");
+            if first.is_none() && message.contains(r#""type":"text""#) {
+                first = Some(start.elapsed());
+            }
+            if message.contains(r#""type":"done""#) {
+                break;
+            }
+        }
+        first.expect("a text")
+    }
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let folders = [support::folder(), support::folder()];
+        let process = support::in_file(folders[0].path(), Durability::Process);
+        let power = support::in_file(folders[1].path(), Durability::Power);
+        let gateways = [
+            Gateway::new("memory", support::scripted().await).await,
+            Gateway::new("SQLite, process", support::scripted_on(process).await).await,
+            Gateway::new("SQLite, power", support::scripted_on(power).await).await,
+        ];
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let bare = legacy::Client::builder(TokioExecutor::new()).build(connector);
-        Self { url: format!("{}/v1/messages", model.base_url()), _model: model, bare, socket, sent: 0 }
+        Self { url: format!("{}/v1/messages", gateways[0].model.base_url()), bare, gateways, _folders: folders }
     }
 
     /// From the request to the first delta of text, by a client that does nothing else.
@@ -66,27 +112,6 @@ impl Bench {
         }
         first.expect("a text")
     }
-
-    /// From `chat.send` to the first `text` event.
-    async fn gateway(&mut self) -> Duration {
-        self.sent += 1;
-        let params = json!({ "content": "Hello", "peer": format!("peer-{}", self.sent) });
-        let request = json!({ "jsonrpc": "2.0", "id": self.sent, "method": "chat.send", "params": params });
-        let request = Message::text(request.to_string());
-        let start = Instant::now();
-        self.socket.send(request).await.expect("sent");
-        let mut first = None;
-        while let Some(message) = self.socket.next().await {
-            let message = message.expect("a message").into_text().expect("text");
-            if first.is_none() && message.contains(r#""type":"text""#) {
-                first = Some(start.elapsed());
-            }
-            if message.contains(r#""type":"done""#) {
-                break;
-            }
-        }
-        first.expect("a text")
-    }
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
@@ -98,20 +123,25 @@ fn first_token(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let mut bench = runtime.block_on(Bench::new());
 
-    let (mut bare, mut gateway) = (Vec::new(), Vec::new());
-    for pair in 0..PAIRS + PAIRS / 10 {
-        let times = runtime.block_on(async { (bench.bare().await, bench.gateway().await) });
-        // The first tenth warms up.
-        if pair >= PAIRS / 10 {
-            bare.push(times.0);
-            gateway.push(times.1);
-        }
+    let (mut bare, mut gateways) = (Vec::new(), [const { Vec::new() }; 3]);
+    for round in 0..ROUNDS + ROUNDS / 10 {
+        runtime.block_on(async {
+            let time = bench.bare().await;
+            // The first tenth warms up.
+            let counts = round >= ROUNDS / 10;
+            bare.extend(counts.then_some(time));
+            for (gateway, times) in bench.gateways.iter_mut().zip(&mut gateways) {
+                let time = gateway.first().await;
+                times.extend(counts.then_some(time));
+            }
+        });
     }
-    let (bare, gateway) = (median(bare), median(gateway));
-    println!(
-        "first token, median of {PAIRS}: bare {bare:?}, gateway {gateway:?}, added {:?}",
-        gateway.saturating_sub(bare)
-    );
+    let bare = median(bare);
+    println!("first token, medians of {ROUNDS}: bare {bare:?}");
+    for (gateway, times) in bench.gateways.iter().zip(gateways) {
+        let time = median(times);
+        println!("  {}: {time:?}, added {:?}", gateway.store, time.saturating_sub(bare));
+    }
 
     let mut group = criterion.benchmark_group("first_token");
     group.sample_size(20);
@@ -126,17 +156,19 @@ fn first_token(criterion: &mut Criterion) {
             })
         });
     });
-    group.bench_function("through the gateway", |bencher| {
-        bencher.iter_custom(|count| {
-            runtime.block_on(async {
-                let mut total = Duration::ZERO;
-                for _ in 0..count {
-                    total += bench.gateway().await;
-                }
-                total
-            })
+    for gateway in &mut bench.gateways {
+        group.bench_function(format!("through the gateway ({})", gateway.store), |bencher| {
+            bencher.iter_custom(|count| {
+                runtime.block_on(async {
+                    let mut total = Duration::ZERO;
+                    for _ in 0..count {
+                        total += gateway.first().await;
+                    }
+                    total
+                })
+            });
         });
-    });
+    }
     group.finish();
 }
 

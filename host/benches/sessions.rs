@@ -11,13 +11,6 @@ use tokio_tungstenite::tungstenite::Message;
 const SESSIONS: usize = 1_000;
 const TURNS: usize = 10;
 
-/// Resident memory of this process in KiB, by `/proc` (proc(5)).
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-}
-
 #[tokio::main]
 async fn main() {
     let (_model, address) = support::scripted().await;
@@ -36,11 +29,11 @@ async fn main() {
                 }
             }
             if turn == 0 && session == 0 {
-                before = resident();
+                before = support::resident();
             }
         }
     }
-    let after = resident();
+    let after = support::resident();
     println!("{SESSIONS} sessions of {TURNS} turns: {before} KiB before, {after} KiB after");
     println!("{:.1} KiB a session", (after.saturating_sub(before)) as f64 / SESSIONS as f64);
 }

@@ -47,6 +47,12 @@ impl Home {
         self.exoclaw.as_ref().map(|home| home.join("credentials"))
     }
 
+    /// `exoclaw.db` in it: the store, where the config names no other.
+    #[must_use]
+    pub fn store(&self) -> Option<PathBuf> {
+        self.exoclaw.as_ref().map(|home| home.join("exoclaw.db"))
+    }
+
     /// `cache/code` in it, for compiled plugins. What is there may be removed at any time.
     #[must_use]
     pub fn code_cache(&self) -> Option<PathBuf> {

@@ -33,10 +33,13 @@ async fn a_running_turn_finishes_and_no_new_one_begins() {
 }
 
 #[tokio::test]
-async fn a_turn_that_does_not_finish_in_time_is_told() {
+async fn a_turn_that_does_not_finish_in_time_is_told_where_nothing_is_kept() {
     let never = Gate::new();
     let provider = FakeProvider::scripted(Wire::OpenAi, [Reply::text("For ever").wait(&never)]).await;
-    let mut gateway = Gateway::builder().provider(&provider).gateway("drain_timeout = \"200ms\"").start().await;
+    // On disk it would go on at the next start.
+    let memory = "[storage]\nurl = \"memory\"";
+    let mut gateway =
+        Gateway::builder().provider(&provider).gateway("drain_timeout = \"200ms\"").tables(memory).start().await;
     let mut client = Client::connect(&gateway).await;
     let running = client.send_chat("Never end.").await;
     client.until(&running, "text").await;

@@ -32,4 +32,5 @@ mod sessions;
 mod slow_client;
 mod splits;
 mod steps;
+mod storage;
 mod tools;

@@ -165,7 +165,11 @@ async fn sessions_in_memory_are_bounded_and_the_one_idle_longest_goes() {
         if request.question() == "Stay." { reply.wait(&blocker) } else { reply }
     })
     .await;
-    let gateway = Gateway::builder().provider(&provider).tables("[limits]\nsessions = 2").start().await;
+    let gateway = Gateway::builder()
+        .provider(&provider)
+        .tables("[storage]\nurl = \"memory\"\n[limits]\nsessions = 2")
+        .start()
+        .await;
     let mut client = Client::connect(&gateway).await;
     for peer in ["ada", "bob", "eve"] {
         let turn = client.send_to(peer, "Hello.").await;

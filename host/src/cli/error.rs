@@ -9,6 +9,7 @@ use crate::config::filter::FilterError;
 use crate::config::{ConfigErrors, LoadError};
 use crate::runtime::egress_secrets::Unresolved;
 use crate::secrets::SecretError;
+use crate::store::sqlite::OpenError;
 
 /// How the process ends. The numbers are told by `exoclaw --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +43,9 @@ pub enum CliError {
     /// Secrets of a plugin.
     #[error(transparent)]
     Secrets(#[from] Unresolved),
+    /// The store could not be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
     /// The gateway could not be asked.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -68,7 +72,7 @@ impl CliError {
         match self {
             Self::Config(_) | Self::Filter(_) | Self::Secret(_) | Self::Secrets(_) | Self::Usage(_) => Exit::Usage,
             Self::Client(error) => error.exit(),
-            Self::Io(_) | Self::Failed(_) => Exit::Failed,
+            Self::Io(_) | Self::Store(_) | Self::Failed(_) => Exit::Failed,
         }
     }
 }

@@ -8,7 +8,8 @@ use tracing::{info, warn};
 
 use super::plugins::{self, Directory, Plugins};
 use super::reload::{self, Reloads};
-use super::{CliError, GatewayArgs, output};
+use super::storage::Storage;
+use super::{CliError, GatewayArgs, output, retention};
 use crate::agent::{Dispatcher, Parts};
 use crate::config::{Config, Loaded, StorageUrl};
 use crate::gateway::{Gateway, GatewayState};
@@ -18,7 +19,7 @@ use crate::provider::scripted::{PACE, ScriptedModel};
 use crate::provider::{Jitter, Providers};
 use crate::runtime::{Registry, Services, StatelessTrial};
 use crate::secrets;
-use crate::store::{DynStore, MemoryLimits, MemoryStore, Timestamp};
+use crate::store::Timestamp;
 
 /// What the demo says of itself, at start and in `status`.
 const DEMO: &str = "a scripted model answers; it calls the tools when asked for the time, an echo or arithmetic";
@@ -39,7 +40,8 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     let token = secrets::load("gateway", &config.gateway.token_env, &home)?;
     let client = Client::new(&config.net).map_err(CliError::failed)?;
     let providers = providers(&config, &client, &home)?;
-    let store = store(&config);
+    let Storage { store, url } = Storage::open_aside(&config, &home).await?;
+    info!(store = url, "the store is open");
     let services = Services { store: Arc::clone(&store), client: Some(client.clone()) };
     let Plugins { runtime, tools } = plugins::load(&config, services, &home).await?;
     let plugins = Registry::new(tools);
@@ -47,7 +49,7 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     let epoch = store.take_over().await.map_err(CliError::failed)?;
     let dispatcher = Dispatcher::new(Parts {
         config: &config,
-        store,
+        store: Arc::clone(&store),
         epoch,
         providers: &providers,
         jitter: Arc::new(Jitter::from_system()),
@@ -62,7 +64,7 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         started_at,
         version: env!("CARGO_PKG_VERSION"),
         demo: demo.is_some().then(|| DEMO.to_owned()),
-        storage: "memory".to_owned(),
+        storage: url,
     };
     let gateway = Gateway::bind(&config.gateway, token.as_ref(), state).map_err(CliError::failed)?;
     // Once the address is ours, and before anyone is heard.
@@ -72,6 +74,7 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     let readiness = gateway.readiness();
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn(gateway.serve(shutdown.clone()));
+    let retaining = tokio::spawn(retention::run(retention::rules(&config), store, shutdown.clone()));
     let warming = tokio::spawn(async move {
         // The first call to a provider need not wait for the trust store.
         if let Err(error) = client.load_trust().await {
@@ -96,14 +99,19 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     shutdown.cancel();
     warming.abort();
     serving.await.map_err(CliError::failed)?;
+    retaining.await.map_err(CliError::failed)?;
     drop(demo);
     info!("down");
     Ok(())
 }
 
-/// Starts the scripted model and has every agent ask it.
+/// Starts the scripted model and has every agent ask it. Nothing is kept, unless the config names a place for it.
 async fn script(config: &mut Config) -> Result<ScriptedModel, CliError> {
     let model = ScriptedModel::start(PACE).await?;
+    // What a scripted model says does not belong among what its owner keeps.
+    if config.storage.url == StorageUrl::Home {
+        config.storage.url = StorageUrl::Memory;
+    }
     let name = ScriptedModel::model_name();
     config.providers.insert(name.provider.clone(), model.provider_config());
     for agent in config.agents.values_mut() {
@@ -121,18 +129,6 @@ fn providers(config: &Config, client: &Client, home: &Home) -> Result<Providers,
     }
     Providers::from_config(config, client, |name, _| keys.get(name).cloned().flatten())
         .map_err(|error| CliError::Usage(error.to_string()))
-}
-
-fn store(config: &Config) -> DynStore {
-    let StorageUrl::Memory = config.storage.url;
-    let limits = MemoryLimits {
-        sessions: config.limits.sessions,
-        messages: config.limits.messages,
-        files: config.limits.files,
-        session_files: config.limits.session_files,
-        ..MemoryLimits::default()
-    };
-    Arc::new(MemoryStore::new(limits))
 }
 
 /// Says where the gateway is and whether it can answer: on standard output, where people and

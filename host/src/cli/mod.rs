@@ -8,6 +8,7 @@ pub mod gateway;
 mod chat;
 mod check;
 mod compile;
+mod data;
 mod error;
 mod logging;
 mod new;
@@ -15,7 +16,9 @@ mod output;
 mod plugin;
 mod plugins;
 mod reload;
+mod retention;
 mod status;
+mod storage;
 mod table;
 
 use std::future::Future;
@@ -66,6 +69,9 @@ enum Command {
     /// Look after the config file
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look after what is kept: copy it, check it, take it elsewhere
+    #[command(subcommand)]
+    Data(data::DataCommand),
     /// Look at plugins, try them, and replace them in a running gateway
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -86,7 +92,8 @@ pub struct GatewayArgs {
     /// Listen on this port, whatever the config file says; 0 lets the system choose
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
-    /// Answer from a scripted model in this process: needs no key and costs nothing
+    /// Answer from a scripted model in this process: needs no key and costs nothing. Unless the config names a store
+    /// of its own for it, everything is forgotten at exit
     #[arg(long)]
     pub demo: bool,
 }
@@ -237,6 +244,11 @@ pub fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Chat(args) => client(explicit, |loaded| chat::run(args, loaded)),
         Command::Status(args) => client(explicit, |loaded| status::run(args, loaded)),
         Command::Config(ConfigCommand::Check { file }) => check::run(file.or(explicit)),
+        Command::Data(command) => {
+            let loaded = Config::load(explicit)?;
+            logging::init(&loaded.config.telemetry, logging::Role::Client)?;
+            data::run(command, loaded)
+        }
         // Who writes a plugin need not have a gateway, nor a config file that is right.
         Command::Plugin(PluginCommand::New(args)) => new::run(&args),
         Command::Plugin(command) => {

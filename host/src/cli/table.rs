@@ -160,7 +160,8 @@ fn moment(milliseconds: u64) -> String {
     moment.map_or_else(|| milliseconds.to_string(), |moment| format!("{moment:.0}"))
 }
 
-fn size(bytes: u64) -> String {
+/// A number of bytes.
+pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..1_024 => format!("{bytes} B"),
         1_024..1_048_576 => format!("{} KiB", bytes.div_ceil(1_024)),

@@ -18,6 +18,7 @@ mod reader;
 mod schema;
 mod sections;
 mod sensitive;
+mod storage;
 mod suggest;
 mod syntax;
 mod value;
@@ -30,7 +31,8 @@ pub use load::{FileOrigin, LoadError, Loaded};
 pub use model::{
     AgentConfig, AgentName, BindingConfig, ByteSize, Config, GatewayConfig, LimitsConfig, LogFormat, ModelName,
     NameError, NetConfig, PluginConfig, PluginLimits, PluginName, PluginPath, ProviderConfig, ProviderKind,
-    StorageConfig, StorageUrl, TelemetryConfig,
+    RetentionConfig, TelemetryConfig,
 };
 pub use origin::{Host, HostPattern, Origin, OriginError, OriginPattern, Scheme};
 pub use problem::{ConfigError, ConfigErrors};
+pub use storage::{Durability, NoHome, ShownUrl, StorageConfig, StorageUrl, StorageUrlError};

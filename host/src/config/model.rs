@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::grants::GrantsConfig;
+use super::storage::StorageConfig;
 
 /// Everything that the owner can decide.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,6 +91,17 @@ pub struct AgentConfig {
     pub turn_timeout: Duration,
     /// The tools that it may use; absent for every loaded one.
     pub tools: Option<Vec<String>>,
+    /// `[agent.retention]`: what is kept of its sessions.
+    pub retention: RetentionConfig,
+}
+
+/// `[agent.retention]` or `[agents.NAME.retention]`. Absent means without end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RetentionConfig {
+    /// How old a message may get.
+    pub max_age: Option<Duration>,
+    /// The messages of one session together.
+    pub max_size: Option<ByteSize>,
 }
 
 /// `[providers.NAME]`.
@@ -200,20 +212,6 @@ pub struct BindingConfig {
     pub peer: Option<String>,
 }
 
-/// `[storage]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StorageConfig {
-    /// Which engine, where.
-    pub url: StorageUrl,
-}
-
-/// A store's address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StorageUrl {
-    /// `memory`: forgotten at exit.
-    Memory,
-}
-
 /// `[net]`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NetConfig {
@@ -224,9 +222,9 @@ pub struct NetConfig {
 /// `[limits]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitsConfig {
-    /// Sessions in memory; past it, the one idle longest goes.
+    /// Of a store in memory: its sessions; past it, the one idle longest goes.
     pub sessions: usize,
-    /// Messages of one session's history in memory.
+    /// Of a store in memory: messages of one session's history.
     pub messages: usize,
     /// Turns that run at once, over all sessions.
     pub turns: usize,
@@ -400,7 +398,7 @@ impl Default for Config {
             ]),
             plugins: ["echo", "clock", "calculator"].map(bundled).into(),
             bindings: Vec::new(),
-            storage: StorageConfig { url: StorageUrl::Memory },
+            storage: StorageConfig::default(),
             net: NetConfig::default(),
             limits: LimitsConfig::default(),
             telemetry: TelemetryConfig { log: "info".into(), format: LogFormat::Auto },
@@ -442,6 +440,7 @@ impl Default for AgentConfig {
             max_repeats: 3,
             turn_timeout: Duration::from_secs(600),
             tools: None,
+            retention: RetentionConfig::default(),
         }
     }
 }

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use super::model::{
-    AgentConfig, ByteSize, Config, GatewayConfig, LimitsConfig, NetConfig, PluginLimits, ProviderConfig, StorageConfig,
-    TelemetryConfig,
+    AgentConfig, ByteSize, Config, GatewayConfig, LimitsConfig, NetConfig, PluginLimits, ProviderConfig,
+    RetentionConfig, TelemetryConfig,
 };
 use super::reader::{Field, field};
+use super::storage::StorageConfig;
 use super::{grants_read, sections, value};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// A hundred years: what would have to be kept longer is kept without end.
+const CENTURY: Duration = Duration::from_secs(36_500 * 24 * 60 * 60);
 
 /// What a table may hold.
 pub(super) struct Table {
@@ -28,7 +31,9 @@ pub(super) fn tables() -> Vec<Table> {
     vec![
         table("[gateway]", GATEWAY),
         table("[agent]", AGENT),
+        table("[agent.retention]", RETENTION),
         table("[agents.NAME]", AGENT),
+        table("[agents.NAME.retention]", RETENTION),
         table("[providers.NAME]", PROVIDER),
         table("[storage]", STORAGE),
         table("[net]", NET),
@@ -113,6 +118,18 @@ pub(super) const AGENT: &[Field<AgentConfig>] = &[
     field("max_repeats", |to, at, reader| reader.one(&mut to.max_repeats, at, |n| value::integer(n, 1..=1_000))),
     field("turn_timeout", |to, at, reader| reader.one(&mut to.turn_timeout, at, |n| value::duration(n, DAY))),
     field("tools", |to, at, reader| reader.list(to.tools.get_or_insert_default(), at, value::tool)),
+    field("retention", |to, at, reader| reader.table(at, RETENTION, &mut to.retention)),
+];
+
+const RETENTION: &[Field<RetentionConfig>] = &[
+    field("max_age", |to, at, reader| {
+        reader.one(&mut to.max_age, at, |n| value::bound(n, |n| value::duration_within(n, HOUR..=CENTURY)));
+    }),
+    field("max_size", |to, at, reader| {
+        reader.one(&mut to.max_size, at, |n| {
+            value::bound(n, |n| value::size(n, ByteSize::kib(64)..=ByteSize::mib(1 << 20)))
+        });
+    }),
 ];
 
 pub(super) const PROVIDER: &[Field<ProviderConfig>] = &[
@@ -124,8 +141,13 @@ pub(super) const PROVIDER: &[Field<ProviderConfig>] = &[
     field("max_retries", |to, at, reader| reader.one(&mut to.max_retries, at, |n| value::integer(n, 0..=20))),
 ];
 
-const STORAGE: &[Field<StorageConfig>] =
-    &[field("url", |to, at, reader| reader.one(&mut to.url, at, value::storage_url))];
+const STORAGE: &[Field<StorageConfig>] = &[
+    field("url", |to, at, reader| match value::storage_url(at, |path| reader.resolve(path)) {
+        Ok(url) => to.url = url,
+        Err(problem) => reader.problem(problem),
+    }),
+    field("durability", |to, at, reader| reader.one(&mut to.durability, at, value::durability)),
+];
 
 const NET: &[Field<NetConfig>] = &[field("ca_file", |to, at, reader| reader.file(&mut to.ca_file, at))];
 

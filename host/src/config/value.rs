@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use hyper::Uri;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::model::{ByteSize, LogFormat, ModelName, NameError, ProviderKind, StorageUrl};
+use super::model::{ByteSize, LogFormat, ModelName, NameError, ProviderKind};
 use super::problem::Problem;
+use super::storage::{Durability, StorageUrl};
 use super::suggest;
 
 /// A value and its place.
@@ -85,22 +87,41 @@ fn with_unit(text: &str) -> Option<(u64, &str)> {
 
 /// A time such as `250ms`, `5s`, `10m`, `1h`, from a millisecond to `most`.
 pub(super) fn duration(node: &Node<'_>, most: Duration) -> Read<Duration> {
-    const WHAT: &str = "a time such as \"250ms\", \"5s\", \"10m\" or \"1h\"";
+    duration_within(node, Duration::from_millis(1)..=most)
+}
+
+/// A time such as `5s`, `1h`, `90d`, within bounds.
+pub(super) fn duration_within(node: &Node<'_>, bounds: RangeInclusive<Duration>) -> Read<Duration> {
+    const WHAT: &str = "a time such as \"250ms\", \"5s\", \"10m\", \"1h\" or \"90d\"";
     let (number, unit) = with_unit(str_of(node, WHAT)?).ok_or_else(|| wrong(node, format!("expected {WHAT}")))?;
     let unit = match unit {
         "ms" => 1,
         "s" => 1_000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(wrong(node, format!("expected {WHAT}"))),
     };
-    let duration = number.checked_mul(unit).map(Duration::from_millis).filter(|d| !d.is_zero() && *d <= most);
-    duration.ok_or_else(|| wrong(node, format!("out of bounds: expected a time from 1ms to {}", show(most))))
+    let duration = number.checked_mul(unit).map(Duration::from_millis).filter(|duration| bounds.contains(duration));
+    let (least, most) = (show(*bounds.start()), show(*bounds.end()));
+    duration.ok_or_else(|| wrong(node, format!("out of bounds: expected a time from {least} to {most}")))
+}
+
+/// A bound, or `"none"`.
+pub(super) fn bound<T>(node: &Node<'_>, read: impl Fn(&Node<'_>) -> Read<T>) -> Read<Option<T>> {
+    match node.get_ref().as_str() {
+        Some("none") => Ok(None),
+        _ => read(node).map(Some).map_err(|problem| match problem.help {
+            Some(_) => problem,
+            None => problem.help("\"none\" is without end"),
+        }),
+    }
 }
 
 /// A duration as the file writes it.
 pub(super) fn show(duration: Duration) -> String {
     match duration.as_millis() {
+        ms if ms > 86_400_000 && ms.is_multiple_of(86_400_000) => format!("{}d", ms / 86_400_000),
         ms if ms >= 3_600_000 && ms.is_multiple_of(3_600_000) => format!("{}h", ms / 3_600_000),
         ms if ms >= 60_000 && ms.is_multiple_of(60_000) => format!("{}m", ms / 60_000),
         ms if ms >= 1_000 && ms.is_multiple_of(1_000) => format!("{}s", ms / 1_000),
@@ -277,11 +298,13 @@ pub(super) fn log_format(node: &Node<'_>) -> Read<LogFormat> {
     word(node, &[("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)])
 }
 
-pub(super) fn storage_url(node: &Node<'_>) -> Read<StorageUrl> {
-    match str_of(node, "\"memory\"")? {
-        "memory" => Ok(StorageUrl::Memory),
-        _ => Err(wrong(node, "expected \"memory\": this version keeps sessions in memory only")),
-    }
+pub(super) fn storage_url(node: &Node<'_>, resolve: impl Fn(&str) -> PathBuf) -> Read<StorageUrl> {
+    let text = str_of(node, "a store's address, such as \"sqlite:PATH\" or \"memory\"")?;
+    StorageUrl::parse(text, resolve).map_err(|error| wrong(node, error.to_string()).help(error.help()))
+}
+
+pub(super) fn durability(node: &Node<'_>) -> Read<Durability> {
+    word(node, &[("power", Durability::Power), ("process", Durability::Process)])
 }
 
 /// A filter for logs: a level, or levels by module.

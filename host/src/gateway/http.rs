@@ -26,6 +26,7 @@ use tracing::{Instrument, debug};
 use super::Shared;
 use super::access::{Denied, Standing};
 use super::connection::{Connection, MAX_UNAUTHORISED_MESSAGE};
+use super::health::Unready;
 use super::metrics;
 use super::socket::Socket;
 
@@ -106,16 +107,19 @@ fn respond(visit: &Arc<Visit>, request: Request<Incoming>) -> Answer {
     if let Err(denied) = visit.shared.access.check_site(&parts, visit.local) {
         return deny(&denied);
     }
-    let ready = visit.shared.readiness.is_ready();
     match route(&parts.method, parts.uri.path()) {
         Ok(Route::Live) => text(StatusCode::OK, "alive"),
-        Ok(Route::Ready) if ready => text(StatusCode::OK, "ready"),
+        Ok(Route::Ready) => match visit.shared.unready() {
+            None => text(StatusCode::OK, "ready"),
+            Some(unready) => text(StatusCode::SERVICE_UNAVAILABLE, unready.reason()),
+        },
         Ok(Route::Metrics) => match visit.shared.access.authorise(&parts.headers, visit.peer) {
             Ok(()) => with(text(StatusCode::OK, metrics::page(&visit.shared)), CONTENT_TYPE, metrics::CONTENT_TYPE),
             Err(denied) => deny(&denied),
         },
-        Ok(Route::WebSocket) if ready => upgrade(visit, Request::from_parts(parts, body)),
-        Ok(Route::Ready | Route::WebSocket) => text(StatusCode::SERVICE_UNAVAILABLE, "the gateway is going down"),
+        // While nothing can be stored, what is stored can still be read.
+        Ok(Route::WebSocket) if visit.shared.readiness.is_ready() => upgrade(visit, Request::from_parts(parts, body)),
+        Ok(Route::WebSocket) => text(StatusCode::SERVICE_UNAVAILABLE, Unready::GoingDown.reason()),
         Err(NoRoute::Path) => text(StatusCode::NOT_FOUND, "there is nothing here: the gateway speaks JSON-RPC at /ws"),
         Err(NoRoute::Method { allow }) => {
             let answer = text(StatusCode::METHOD_NOT_ALLOWED, format!("this path answers to {allow}"));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Shared;
 use crate::agent::Load;
 use crate::runtime::{PluginReading, PoolReading, Readings};
-use crate::store::Timestamp;
+use crate::store::{Health, Timestamp};
 
 /// Of the page.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -21,7 +21,8 @@ pub(super) fn page(shared: &Shared) -> String {
     page.gateway(&Gateway {
         version: state.version,
         started_at: state.started_at,
-        ready: shared.readiness.is_ready(),
+        ready: shared.unready().is_none(),
+        store_healthy: shared.health() == Health::Well,
         connections: shared.connections(),
         sessions: state.dispatcher.hub().topics(),
         turns: state.dispatcher.load(),
@@ -39,6 +40,7 @@ struct Gateway<'a> {
     version: &'a str,
     started_at: Timestamp,
     ready: bool,
+    store_healthy: bool,
     connections: usize,
     sessions: usize,
     turns: Load,
@@ -134,7 +136,9 @@ impl Page {
             .sample(&[("version", gateway.version)], 1_u64);
         self.gauge("process_start_time_seconds", "When the program started, since the Unix epoch.")
             .sample(&[], Duration::from_millis(gateway.started_at.0));
-        self.gauge("exoclaw_ready", "1 while the gateway takes new clients.").sample(&[], gateway.ready);
+        self.gauge("exoclaw_ready", "1 while /readyz answers 200.").sample(&[], gateway.ready);
+        self.gauge("exoclaw_store_healthy", "1 while the store stores what it is asked to.")
+            .sample(&[], gateway.store_healthy);
         self.gauge("exoclaw_connections", "Open connections.").sample(&[], gateway.connections);
         self.gauge("exoclaw_sessions_active", "Sessions that are at work or watched.").sample(&[], gateway.sessions);
         self.gauge("exoclaw_turns", "Turns under way.")
@@ -259,7 +263,15 @@ mod tests {
         let mut page = Page::default();
         let turns = Load { running: 0, queued: 0 };
         let started_at = Timestamp(0);
-        page.gateway(&Gateway { version: "0", started_at, ready: true, connections: 0, sessions: 0, turns });
+        page.gateway(&Gateway {
+            version: "0",
+            started_at,
+            ready: true,
+            store_healthy: true,
+            connections: 0,
+            sessions: 0,
+            turns,
+        });
         page.plugins(&[]);
         page.pool(&PoolReading {
             slots: 1,

@@ -7,6 +7,7 @@
 mod access;
 mod connection;
 mod feed;
+mod health;
 mod http;
 mod listener;
 mod metrics;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::access::{Access, RuleError};
+use super::health::{StorageHealth, Unready};
 use super::listener;
 use super::reload::{ReloadError, ReloadReport};
 use super::rpc::Methods;
@@ -19,7 +20,7 @@ use crate::agent::Dispatcher;
 use crate::config::GatewayConfig;
 use crate::runtime::Readings;
 use crate::secrets::Secret;
-use crate::store::Timestamp;
+use crate::store::{Health, Timestamp};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -36,7 +37,7 @@ pub struct GatewayState {
     pub version: &'static str,
     /// Present where answers are scripted: what that means, for people.
     pub demo: Option<String>,
-    /// The storage engine, as `status` names it.
+    /// The store's address, as `status` shows it.
     pub storage: String,
 }
 
@@ -75,6 +76,22 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// What keeps the gateway from being ready.
+    pub(super) fn unready(&self) -> Option<Unready> {
+        if !self.readiness.is_ready() {
+            return Some(Unready::GoingDown);
+        }
+        match StorageHealth::of(&self.health()) {
+            StorageHealth::Well => None,
+            health => Some(Unready::Storage(health)),
+        }
+    }
+
+    /// How the store is.
+    pub(super) fn health(&self) -> Health {
+        self.state.dispatcher.store().health()
+    }
+
     /// Open connections.
     pub(super) fn connections(&self) -> usize {
         self.config.max_connections.saturating_sub(self.room.available_permits())

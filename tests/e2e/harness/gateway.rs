@@ -19,8 +19,9 @@ use super::{FakeProvider, within};
 const CONFIG: &str = "test.toml";
 
 /// What a gateway is started with.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Builder {
+    home: Option<Arc<TempDir>>,
     providers: String,
     models: Vec<String>,
     agent: String,
@@ -29,6 +30,7 @@ pub(crate) struct Builder {
     rest: String,
     file: ConfigFile,
     arguments: Vec<String>,
+    ignored: Option<String>,
     environment: Vec<(String, String)>,
 }
 
@@ -41,6 +43,12 @@ enum ConfigFile {
 }
 
 impl Builder {
+    /// Starts it in this folder, where another may have been before. Without one it has a folder of its own.
+    pub(crate) fn home(mut self, home: &Arc<TempDir>) -> Self {
+        self.home = Some(Arc::clone(home));
+        self
+    }
+
     /// Starts it without any config file.
     pub(crate) fn without_config(mut self) -> Self {
         self.file = ConfigFile::Missing;
@@ -101,6 +109,12 @@ impl Builder {
         self
     }
 
+    /// Starts it so that it ignores a signal, as a shell names it.
+    pub(crate) fn ignoring(mut self, signal: &str) -> Self {
+        self.ignored = Some(signal.into());
+        self
+    }
+
     fn config(&self) -> String {
         let mut config = String::new();
         if self.plugins.is_none() {
@@ -116,7 +130,16 @@ impl Builder {
     }
 
     fn command(&self, home: &Path) -> Command {
-        let mut command = exoclaw_in(home);
+        let mut command = match &self.ignored {
+            None => exoclaw_in(home),
+            // What is ignored stays so in the program that takes the shell's place.
+            Some(signal) => {
+                let mut shell = Command::new("/bin/sh");
+                let script = format!("trap '' {signal}; exec \"$0\" \"$@\"");
+                shell.args(["-c", &script, env!("CARGO_BIN_EXE_exoclaw")]);
+                in_home(shell, home)
+            }
+        };
         if self.file == ConfigFile::Written {
             let file = home.join(CONFIG);
             std::fs::write(&file, self.config()).expect("a writable folder");
@@ -129,7 +152,18 @@ impl Builder {
 
     /// Starts it, and waits until it listens.
     pub(crate) async fn start(self) -> Gateway {
-        let home = TempDir::new().expect("a temporary folder");
+        let mut gateway = self.launch();
+        gateway.listens().await;
+        gateway
+    }
+
+    fn folder(&self) -> Arc<TempDir> {
+        self.home.clone().unwrap_or_else(|| Arc::new(TempDir::new().expect("a temporary folder")))
+    }
+
+    /// Starts it, and waits for nothing.
+    pub(crate) fn launch(self) -> Gateway {
+        let home = self.folder();
         let mut command = self.command(home.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
@@ -144,17 +178,12 @@ impl Builder {
         });
         let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
         let readers = vec![stdout, stderr];
-        let mut gateway = Gateway { child, address: unknown, home, lines, logs, readers, config: self.config() };
-        let line = gateway.line().await;
-        let address = line.strip_prefix("exoclaw 0.1.0 listens on ws://").and_then(|rest| rest.strip_suffix("/ws"));
-        let address = address.and_then(|address| address.parse::<SocketAddr>().ok());
-        gateway.address = address.unwrap_or_else(|| panic!("an unexpected first line: {line}"));
-        gateway
+        Gateway { child, address: unknown, home, lines, logs, readers, config: self.config() }
     }
 
     /// Starts it where it must refuse to, and returns what it said.
     pub(crate) async fn refuses_to_start(self) -> Finished {
-        let home = TempDir::new().expect("a temporary folder");
+        let home = self.folder();
         let finished = Finished::of(self.command(home.path())).await;
         assert_ne!(finished.code, Some(0), "the gateway started: {finished:?}");
         assert!(!finished.stderr.contains("panicked at"), "{finished:?}");
@@ -164,7 +193,10 @@ impl Builder {
 
 /// The binary, with nothing of the caller's environment.
 pub(crate) fn exoclaw_in(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_exoclaw"));
+    in_home(Command::new(env!("CARGO_BIN_EXE_exoclaw")), home)
+}
+
+fn in_home(mut command: Command, home: &Path) -> Command {
     command.env_clear().env("HOME", home).env("EXOCLAW_HOME", home.join(".exoclaw")).current_dir(home);
     command
 }
@@ -185,7 +217,7 @@ fn read_stdout(stdout: ChildStdout) -> (JoinHandle<()>, mpsc::UnboundedReceiver<
 pub(crate) struct Gateway {
     child: Child,
     address: SocketAddr,
-    home: TempDir,
+    home: Arc<TempDir>,
     lines: mpsc::UnboundedReceiver<String>,
     logs: Arc<watch::Sender<Vec<String>>>,
     readers: Vec<JoinHandle<()>>,
@@ -202,8 +234,21 @@ impl Gateway {
         Self::builder().provider(provider).start().await
     }
 
+    /// Waits until it listens.
+    pub(crate) async fn listens(&mut self) {
+        let line = self.line().await;
+        let address = line.strip_prefix("exoclaw 0.1.0 listens on ws://").and_then(|rest| rest.strip_suffix("/ws"));
+        let address = address.and_then(|address| address.parse::<SocketAddr>().ok());
+        self.address = address.unwrap_or_else(|| panic!("an unexpected first line: {line}"));
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where it listens, as clients are told.

@@ -102,7 +102,7 @@ impl Reader {
             if self.fill().await? == 0 {
                 return match self.buffer.is_empty() {
                     true => Ok(None),
-                    false => Err(invalid("half a head")),
+                    false => Err(io::ErrorKind::UnexpectedEof.into()),
                 };
             }
         }

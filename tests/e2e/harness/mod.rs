@@ -1,6 +1,8 @@
 //! What the tests are made of: the real gateway, clients, and providers that are as strict as the
 //! platforms. Every wait has a deadline, and nothing sleeps.
 
+#![allow(dead_code, unused_imports, reason = "each test target uses what it needs")]
+
 mod anthropic;
 mod cli;
 mod client;
@@ -17,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use cli::{Finished, exoclaw, start};
 pub(crate) use client::{Client, Connect, Turn};
-pub(crate) use gateway::{Gateway, exoclaw_in};
+pub(crate) use gateway::{Builder, Gateway, exoclaw_in};
 pub(crate) use http::{Answer, Step, fetch};
 pub(crate) use provider::{FakeProvider, Request, refusal};
 pub(crate) use reply::{Counts, Reply, Stop};

@@ -1,6 +1,7 @@
 //! A provider that speaks the real wire and refuses what the platform would refuse.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -260,6 +261,8 @@ async fn serve(stream: TcpStream, number: usize, state: Arc<State>) {
         let raw = match reader.request().await {
             Ok(Some(raw)) => raw,
             Ok(None) => return,
+            // Who is killed says no more, not even the end of a request.
+            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof) => return,
             Err(error) => return state.violation(format!("no HTTP/1.1 request: {error}")),
         };
         let request = Request::new(state.wire, raw, number);

@@ -82,7 +82,7 @@ fn an_unknown_key_is_answered_with_the_right_one_or_its_table() {
     assert_eq!(help("[plugin]"), "did you mean `plugins`?");
     assert_eq!(help("[gateway]\nallowed-hosts = []"), "did you mean `allowed_hosts`?");
     assert_eq!(help("[storage]\nmax_step = 1"), "did you mean `max_steps` in [agent]?");
-    assert_eq!(help("[storage]\nxyzzy = 1"), "known here: url");
+    assert_eq!(help("[storage]\nxyzzy = 1"), "known here: url, durability");
 }
 
 #[test]

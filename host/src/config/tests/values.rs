@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
-use crate::config::{ByteSize, PluginPath, ProviderKind, filter};
+use crate::config::{
+    AgentConfig, ByteSize, Durability, PluginPath, ProviderKind, RetentionConfig, StorageConfig, StorageUrl, filter,
+};
 use crate::home::Home;
 
 fn read(text: &str) -> Config {
@@ -140,7 +142,21 @@ fn values_out_of_bounds_are_refused() {
         ),
         ("limits.plugin", &["memory = '5GiB'", "memory = '1KiB'", "concurrency = 0", "time = '2h'"]),
         ("telemetry", &["log = ''", "log = 'a=b'", "log = 'warm'", "format = 'Human'"]),
-        ("storage", &["url = 'sqlite:x'"]),
+        (
+            "storage",
+            &[
+                "url = 'surrealkv:x'",
+                "url = 'sqlite:'",
+                "url = 'x'",
+                "url = 1",
+                "durability = 'Power'",
+                "durability = true",
+            ],
+        ),
+        (
+            "agent.retention",
+            &["max_age = '1m'", "max_age = '36501d'", "max_age = 90", "max_age = 'forever'", "max_size = '1KiB'"],
+        ),
     ] {
         for line in lines {
             let text = format!("[{table}]\n{line}\n");
@@ -179,4 +195,35 @@ fn the_bundled_plugins_inherit_the_limits_of_plugins() {
     let config = parse("[limits.plugin]\nrate = 7").expect("a config");
     assert_eq!(config.plugins.len(), 3);
     assert!(config.plugins.iter().all(|plugin| plugin.limits.rate == 7));
+}
+
+#[test]
+fn what_an_agent_keeps_it_inherits_key_by_key() {
+    let config = read(
+        "[agent.retention]\nmax_age = '90d'\nmax_size = '64MiB'\n[agents.a.retention]\nmax_age = 'none'\n\
+         [agents.b]\nmax_steps = 3\n[agents.c.retention]\nmax_size = '1GiB'",
+    );
+    let kept = |agent: &str| config.agents[agent].retention;
+    let days = |days: u64| Some(Duration::from_secs(days * 24 * 60 * 60));
+    assert_eq!((kept("default").max_age, kept("default").max_size), (days(90), Some(ByteSize::mib(64))));
+    assert_eq!((kept("a").max_age, kept("a").max_size), (None, Some(ByteSize::mib(64))));
+    assert_eq!(kept("b"), kept("default"));
+    assert_eq!((kept("c").max_age, kept("c").max_size), (days(90), Some(ByteSize::mib(1024))));
+    assert_eq!(AgentConfig::default().retention, RetentionConfig { max_age: None, max_size: None });
+}
+
+#[test]
+fn a_store_of_an_engine_that_is_not_here_is_refused_by_name() {
+    assert_eq!(
+        printed("[storage]\nurl = 'surrealkv:data'"),
+        "/etc/exoclaw/config.toml:2:7: this build has no engine for `surrealkv:` addresses\n  |\n\
+         2 | url = 'surrealkv:data'\n  |       ^^^^^^^^^^^^^^^^ write \"sqlite:PATH\" or \"memory\""
+    );
+    let storage = |text| read(text).storage;
+    let url = StorageUrl::Sqlite("/etc/exoclaw/data/claw.db".into());
+    assert_eq!(
+        storage("[storage]\nurl = 'sqlite:data/claw.db'\ndurability = 'process'"),
+        StorageConfig { url, durability: Durability::Process }
+    );
+    assert_eq!(storage(""), StorageConfig { url: StorageUrl::Home, durability: Durability::Power });
 }

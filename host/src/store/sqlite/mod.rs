@@ -50,16 +50,7 @@ pub use maintain::{Compacted, CopyError, MaintainError, Problem, Progress, Verif
 use self::db::Db;
 use self::recent_cache::RecentCache;
 use crate::config::ByteSize;
-
-/// What a commit outlives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// The loss of power: every commit is on the disk before it is told of.
-    #[default]
-    Power,
-    /// The end of the process. A loss of power may take the last commits, whole, the newest first.
-    Process,
-}
+pub use crate::config::Durability;
 
 /// How a store is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,8 @@ use super::super::{PROTOCOL, discover};
 use super::NoParams;
 use crate::agent::Load;
 use crate::gateway::Shared;
-use crate::store::{ErrorCode, Timestamp};
+use crate::gateway::health::StorageHealth;
+use crate::store::{ErrorCode, Health, Timestamp};
 
 pub(super) fn methods() -> [Method; 4] {
     [
@@ -76,7 +77,7 @@ struct Status {
     version: &'static str,
     /// The version of this protocol.
     protocol: u32,
-    /// False while the gateway is going down.
+    /// What `/readyz` says: false while the gateway is going down, and while nothing can be stored.
     ready: bool,
     /// When it started, in milliseconds since the Unix epoch.
     started_at: Timestamp,
@@ -84,8 +85,8 @@ struct Status {
     uptime_s: u64,
     /// Present where answers are scripted: what that means.
     demo: Option<String>,
-    /// The storage engine.
-    storage: String,
+    /// Where everything is kept.
+    storage: Storage,
     /// Open connections, this one among them.
     connections: usize,
     /// Sessions that are at work or watched.
@@ -100,6 +101,27 @@ struct Status {
     quarantined: Vec<String>,
 }
 
+#[derive(Debug, Serialize, JsonSchema)]
+struct Storage {
+    /// The store's address: `sqlite:PATH`, or `memory`.
+    url: String,
+    /// Whether it stores what it is asked to, and what keeps it from that.
+    health: StorageHealth,
+    /// What is wrong and what helps, for people; null where it is well.
+    reason: Option<String>,
+}
+
+impl Storage {
+    fn of(shared: &Shared) -> Self {
+        let health = shared.health();
+        let reason = match &health {
+            Health::Well => None,
+            Health::Sick(sickness) => Some(sickness.to_string()),
+        };
+        Self { url: shared.state.storage.clone(), health: StorageHealth::of(&health), reason }
+    }
+}
+
 async fn status(shared: Arc<Shared>, _: NoParams) -> Result<Answer<Status>, RpcError> {
     let state = &shared.state;
     let plugins = state.plugins.readings().plugins;
@@ -107,11 +129,11 @@ async fn status(shared: Arc<Shared>, _: NoParams) -> Result<Answer<Status>, RpcE
     Ok(Answer::of(Status {
         version: state.version,
         protocol: PROTOCOL,
-        ready: shared.readiness.is_ready(),
+        ready: shared.unready().is_none(),
         started_at: state.started_at,
         uptime_s: Timestamp::now().since(state.started_at).as_secs(),
         demo: state.demo.clone(),
-        storage: state.storage.clone(),
+        storage: Storage::of(&shared),
         connections: shared.connections(),
         active_sessions: state.dispatcher.hub().topics(),
         turns: state.dispatcher.load(),
