@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Client, FakeProvider, Finished, Gateway, Wire, exoclaw};
+use crate::harness::{Client, FakeProvider, Finished, Gateway, Wire, exoclaw, within};
 use crate::sandbox::{component, obedient, plugin};
 
 /// The bytes of a guest.
@@ -291,7 +291,7 @@ async fn a_gateway_that_goes_down_reloads_nothing() {
     let turn = client.send_chat("sleep 100000").await;
     client.until(&turn, "tool_use").await;
     gateway.terminate();
-    gateway.logged(&["going down"]).await;
+    within("/readyz says 503", async { while gateway.get("/readyz").await.status != 503 {} }).await;
     let refused = client.call("plugin.reload", json!({"name": "mine"})).await.expect_err("it goes down");
     assert_eq!(refused.code, -32005);
     // Who has closed the terminal need not wait, and does not make it hurry.

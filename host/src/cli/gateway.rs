@@ -87,10 +87,10 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         reloads.follow_config();
     }
     info!(within = ?config.gateway.drain_timeout, "going down: running turns may finish; a second signal ends them");
-    readiness.drain();
-    // New turns are refused from here on: the first thing that is polled is what refuses them.
+    // New turns and reloads are refused from the first poll on, and only then is it said to be so.
     let draining = async {
-        tokio::join!(dispatcher.drain(config.gateway.drain_timeout), reloading.shutdown());
+        let refused = async { readiness.drain() };
+        tokio::join!(biased; dispatcher.drain(config.gateway.drain_timeout), reloading.shutdown(), refused);
     };
     tokio::select! {
         () = draining => {}

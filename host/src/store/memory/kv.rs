@@ -1,5 +1,6 @@
 //! Keys and values of plugins, in maps.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
@@ -63,9 +64,9 @@ impl KeyValues {
     pub(super) fn insert(&mut self, space: KvSpace, key: KvKey, value: KvValue) {
         let entries = self.plugins.entry(space.plugin).or_default();
         let scope = entries.scopes.entry(space.scope).or_default();
-        if !scope.contains_key(&key) {
-            entries.used += kv_cost(&key, &value);
-            scope.insert(key, value);
+        if let Entry::Vacant(free) = scope.entry(key) {
+            entries.used += kv_cost(free.key(), &value);
+            free.insert(value);
         }
     }
 
