@@ -70,7 +70,7 @@ pub(crate) async fn run(crashes: u32, mut dice: Dice) {
     gateway.terminate();
     let (code, logs) = gateway.ended().await;
     assert_eq!(code, Some(0), "it goes down in order: {logs:#?}");
-    let memory = model.memory.lock().expect("no poison");
+    let memory = std::mem::take(&mut *model.memory.lock().expect("no poison"));
     let outcomes = audit::kept(&home.path().join(FILE), &books, &memory).await;
     report(crashes, &mut starts, &books, memory.all());
     eprintln!("  records: {outcomes:?}");
