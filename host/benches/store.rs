@@ -279,7 +279,8 @@ async fn many_sessions() {
     for sessions in [1_000, 100_000] {
         fill_sessions(&kept, made..sessions).await;
         made = sessions;
-        let spread = |index: usize| Talker::new(&kept, index * (sessions / READS));
+        // With numbers of events that its earlier turns did not use.
+        let spread = |index: usize| Talker { turns: sessions as u64, ..Talker::new(&kept, index * (sessions / READS)) };
         let accept = timed(READS, async |index| {
             let mut talker = spread(index);
             let turn = talker.accept().await;
@@ -384,11 +385,24 @@ async fn memory() {
 #[tokio::main]
 async fn main() {
     let start = Instant::now();
+    // Of the parts that are named, or of all.
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
     // First, while the process holds nothing else.
-    memory().await;
-    commits().await;
-    turns().await;
-    long_history().await;
-    many_sessions().await;
+    if wanted("memory") {
+        memory().await;
+    }
+    if wanted("commits") {
+        commits().await;
+    }
+    if wanted("turns") {
+        turns().await;
+    }
+    if wanted("history") {
+        long_history().await;
+    }
+    if wanted("sessions") {
+        many_sessions().await;
+    }
     println!("\nall of it took {:?}", start.elapsed());
 }

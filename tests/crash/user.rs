@@ -10,8 +10,8 @@ use tokio::time::sleep;
 use crate::audit;
 use crate::books::{Books, Sent};
 use crate::dice::Dice;
-use crate::harness::DEADLINE;
-use crate::link::{Gone, Link};
+use crate::harness::{DEADLINE, within};
+use crate::link::{Gone, Link, Refusal};
 use crate::model;
 
 /// Sessions of one user.
@@ -114,17 +114,19 @@ impl User {
         let session = &self.books.sent[name].session;
         let (_, peer) = self.sessions.iter().find(|(key, _)| key == session).expect("one of ours");
         let params = json!({"content": model::content(name), "peer": peer, "idempotency_key": name});
-        loop {
-            match link.call("chat.send", params.clone()).await? {
-                Ok(sent) => {
-                    assert_eq!(sent["session"], session.as_str());
-                    self.books.acknowledged(name, sent["turn"].as_str().expect("a turn"));
-                    return Ok(());
+        let taken_on = async {
+            loop {
+                match link.call("chat.send", params.clone()).await? {
+                    Err(refusal) if refusal["code"] == BUSY => sleep(Duration::from_millis(5)).await,
+                    answer => return Ok(answer),
                 }
-                Err(refusal) if refusal["code"] == BUSY => sleep(Duration::from_millis(5)).await,
-                Err(refusal) => panic!("{name} was refused: {refusal}"),
             }
-        }
+        };
+        let sent = within(&format!("{name} is taken on"), taken_on).await?;
+        let sent = sent.unwrap_or_else(|refusal: Refusal| panic!("{name} was refused: {refusal}"));
+        assert_eq!(sent["session"], session.as_str());
+        self.books.acknowledged(name, sent["turn"].as_str().expect("a turn"));
+        Ok(())
     }
 
     /// The messages whose turns have not ended.
