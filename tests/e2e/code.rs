@@ -8,9 +8,14 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Client, Finished, Gateway, exoclaw, exoclaw_in};
+use crate::harness::{Builder, Client, Finished, Gateway, exoclaw, exoclaw_in};
 
 const TOOLS: [&str; 3] = ["echo", "clock", "calculator"];
+
+/// A gateway with the bundled tools. It keeps nothing but their code: a store would be one gateway's alone.
+fn builder() -> Builder {
+    Gateway::builder().bundled_tools().tables("[storage]\nurl = \"memory\"\n")
+}
 
 /// An owner's folder that outlives a gateway.
 struct Owner(TempDir);
@@ -36,7 +41,7 @@ impl Owner {
     /// A gateway of this owner, with the bundled tools.
     async fn start(&self) -> Gateway {
         let home = self.path().join(".exoclaw");
-        Gateway::builder().bundled_tools().env("EXOCLAW_HOME", home.to_str().expect("UTF-8")).start().await
+        builder().env("EXOCLAW_HOME", home.to_str().expect("UTF-8")).start().await
     }
 
     async fn compile(&self, arguments: &[&str]) -> Finished {
@@ -130,7 +135,7 @@ async fn where_no_folder_can_be_made_plugins_are_compiled() {
     let told = warnings(gateway).await;
     assert!(told.len() == 1 && told[0].contains("cache/code"), "{told:?}");
 
-    let homeless = Gateway::builder().bundled_tools().env("HOME", "").env("EXOCLAW_HOME", "").start().await;
+    let homeless = builder().env("HOME", "").env("EXOCLAW_HOME", "").start().await;
     assert_eq!(origins(&homeless).await, ["fresh"; 3]);
     assert!(warnings(homeless).await.is_empty(), "having no home is no mistake");
 }
