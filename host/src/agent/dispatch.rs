@@ -179,7 +179,8 @@ impl Dispatcher {
         let agents = agents::build(&parts)?;
         let Parts { config, store, epoch, .. } = parts;
         let limits = &config.limits;
-        let shared = Arc::new(Shared { store: Arc::clone(&store), epoch, closing: CancellationToken::new() });
+        let (queued, closing) = (limits.queued, CancellationToken::new());
+        let shared = Arc::new(Shared { store: Arc::clone(&store), epoch, queued, closing });
         let lanes = LaneLimits { running: limits.turns, queued: limits.queued, queued_total: limits.queued_total };
         Ok(Self {
             inner: Arc::new(Inner {

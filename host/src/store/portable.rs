@@ -1,6 +1,7 @@
 //! Everything that a store holds, one record at a time and in no engine's format: what `exoclaw data
 //! export` writes and `import` reads. A part of [`super::Store`].
 
+use std::io;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -212,6 +213,21 @@ pub trait Portable: Send + Sync + 'static {
     /// [`StoreError::BadRecord`]; [`StoreError::NoSession`] and [`StoreError::NoTurn`], where a record's
     /// session or turn was not imported before it.
     fn import(&self, records: Vec<Record>) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// Counts what is written of records, for the size of a page.
+#[derive(Debug, Default)]
+pub(super) struct Written(pub(super) usize);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Record {

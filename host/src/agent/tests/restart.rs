@@ -214,3 +214,21 @@ async fn a_message_whose_sender_is_gone_before_it_is_stored_is_answered_all_the_
     assert_eq!(bench.call().await?.texts(), ["one"]);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_message_is_answered_however_many_wait_behind_it() -> Result {
+    let waiting = 600;
+    let (store, session) = (memory(), SessionKey::new("default", "c", "a", "p")?);
+    for number in 0..waiting {
+        accepted(&store, &session, &format!("question {number}"), number).await?;
+    }
+    let limits = LimitsConfig { queued: waiting as usize, queued_total: waiting as usize, ..LimitsConfig::default() };
+    let bench = Bench::over(Arc::clone(&store), store.take_over().await?, limits)?;
+    bench.dispatcher.recover().await?;
+    for number in 0..3 {
+        let call = bench.call().await?;
+        assert_eq!(call.texts().last(), Some(&format!("question {number}")));
+        call.end("answer");
+    }
+    Ok(())
+}

@@ -26,8 +26,8 @@ use super::job::{Cause, Job, Origin};
 use super::reply::{Calls, Reply};
 use crate::provider::{ProviderError, Request};
 use crate::store::{
-    DoneReason, DynStore, Epoch, ErrorCode, EventBody, Message, Permanence, Step, StopReason, StoreError, Timestamp,
-    ToolUse, TurnError,
+    DoneReason, DynStore, Epoch, ErrorCode, EventBody, Message, Permanence, Step, StopReason, StoreError,
+    StoredMessage, Timestamp, ToolUse, TurnError,
 };
 use calls::{Call, Instead};
 use journal::{Change, Journal};
@@ -35,7 +35,7 @@ use model::Asked;
 use patience::{Patience, until_well};
 use resume::TakenUp;
 
-/// The most messages that are read back to make a context of.
+/// The most messages of earlier turns that are read back to make a context of.
 const CONTEXT_MESSAGES: usize = 400;
 
 /// What turns share.
@@ -43,6 +43,8 @@ pub(super) struct Shared {
     pub(super) store: DynStore,
     /// As whom this process owns the store.
     pub(super) epoch: Epoch,
+    /// Messages that may wait in one session.
+    pub(super) queued: usize,
     /// Cancelled when the gateway waits for no turn any more.
     pub(super) closing: CancellationToken,
 }
@@ -65,6 +67,16 @@ impl Turn<'_> {
     /// A step of the turn that adds nothing yet.
     fn step(self) -> Step {
         Step::of(self.job.session.clone(), self.job.turn, self.shared.epoch, Timestamp::now())
+    }
+
+    /// The newest messages of the session: all of the turn, and those before it. What waits behind it is in
+    /// the history already, and must not crowd it out.
+    async fn history(self) -> Result<Vec<StoredMessage>, StoreError> {
+        // Its question, and for each step an answer and the results of its calls.
+        let own = 1 + 2 * usize::try_from(self.job.agent.config.max_steps).unwrap_or(usize::MAX / 4);
+        // One more waits while it is counted as entering.
+        let limit = CONTEXT_MESSAGES.saturating_add(own).saturating_add(self.shared.queued).saturating_add(1);
+        until_well(self.shared, || self.shared.store.recent(&self.job.session, limit)).await
     }
 
     /// Tells of an event. Without a number for it, it waits until the store gives some.
@@ -237,7 +249,7 @@ async fn steps(turn: Turn<'_>, work: &mut Work) -> Result<DoneReason, Failure> {
         turn.tell(EventBody::Started).await?;
     }
     let models = agent.models.as_ref().map_err(|problem| Failure::NoModel(problem.clone()))?;
-    let history = until_well(turn.shared, || turn.shared.store.recent(&job.session, CONTEXT_MESSAGES)).await?;
+    let history = turn.history().await?;
     let mut messages = context::assemble(&history, job.turn, agent.config.context_tokens);
     drop(history);
 

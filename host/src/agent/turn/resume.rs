@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::calls::{Call, Stage, Told};
-use super::{Begun, CONTEXT_MESSAGES, Turn, Work, error, model, until_well};
+use super::{Begun, Turn, Work, error, model, until_well};
 use crate::agent::tools::failed;
 use crate::store::{
     Block, CallState, DoneReason, ErrorCode, Event, EventBody, Message, Resume, Role, StoreError, ToolResult, ToolUse,
@@ -46,7 +46,7 @@ pub(super) async fn take_up(turn: Turn<'_>) -> Result<TakenUp, StoreError> {
         job.topic.leave(job.turn);
         return Ok(TakenUp::Gone);
     };
-    let history = until_well(shared, || shared.store.recent(&job.session, CONTEXT_MESSAGES)).await?;
+    let history = turn.history().await?;
     let own: Vec<_> = history.iter().filter(|stored| stored.turn == job.turn).map(|stored| &*stored.message).collect();
     info!(resumes = state.resumes, messages = own.len(), "a turn is taken up again");
 

@@ -155,6 +155,7 @@ pub(super) fn writer(path: &Path, durability: Durability, migrations: &[Migratio
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sql)?;
     // Before anything is changed: it may be no store.
     let found = migrate::find(&connection, path, migrations)?;
+    whole_pages(&connection, path)?;
     if connection.is_readonly("main").map_err(sql)? {
         return Err(OpenError::ReadOnly { path: path.to_owned() });
     }
@@ -196,6 +197,23 @@ fn set_up_writer(connection: &Connection, durability: Durability) -> rusqlite::R
     connection.pragma_update(None, "cache_size", -WRITER_CACHE)
 }
 
+/// Looks whether the file ends with a whole page. SQLite refuses one that lacks pages, but fills up a last one of
+/// which a part is missing, with zeros. While there is a log, the end may lie there.
+fn whole_pages(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let logged = ["-wal", "-journal"].iter().any(|log| fs::metadata(beside(path, log)).is_ok_and(|log| log.len() > 0));
+    if logged {
+        return Ok(());
+    }
+    let page = connection.pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0));
+    let page = u64::from(page.map_err(|error| OpenError::sqlite(path, &error))?);
+    let length = fs::metadata(path).map_err(|error| OpenError::io(path, "its length", &error))?.len();
+    if length.is_multiple_of(page) {
+        return Ok(());
+    }
+    let reason = format!("it ends after {length} bytes, in the middle of a page of {page}");
+    Err(OpenError::Damaged { path: path.to_owned(), reason })
+}
+
 /// Opens a connection that reads, beside the one that writes. It may write in SQLite's sense, so that the last
 /// connection that closes clears the log away, but no statement can.
 pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
@@ -210,7 +228,9 @@ pub(super) fn onlooker(path: &Path) -> Result<Connection, OpenError> {
     if !path.is_file() {
         return Err(OpenError::Missing { path: path.to_owned() });
     }
-    open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| OpenError::sqlite(path, &error))
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| OpenError::sqlite(path, &error))?;
+    whole_pages(&connection, path)?;
+    Ok(connection)
 }
 
 fn open(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {

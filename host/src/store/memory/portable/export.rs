@@ -1,12 +1,12 @@
 //! What the maps hold, as records: what belongs to something comes after it.
 
 use std::collections::HashMap;
-use std::io;
 
 use data_encoding::BASE64;
 
 use super::super::State;
 use super::super::session::Session;
+use crate::store::portable::Written;
 use crate::store::{
     CallState, Delivery, ExportCursor, FactId, Idempotency, KvScope, Record, Seq, SessionKey, SetAsideId, StoreError,
     Timestamp, TurnId,
@@ -22,20 +22,6 @@ const PARTS: [fn(&State) -> Records<'_>; 14] = [
     counters,
 ];
 
-/// Counts what is written.
-struct Size(usize);
-
-impl io::Write for Size {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self.0.saturating_add(bytes.len());
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// The next records, up to about so many bytes, and where the ones after them begin: behind so many
 /// records of a part.
 pub(super) fn page(
@@ -44,7 +30,7 @@ pub(super) fn page(
     bytes: usize,
 ) -> Result<(Vec<Record>, Option<ExportCursor>), StoreError> {
     let (first, mut behind) = after.map_or(Ok((0, 0)), read)?;
-    let (mut records, mut size) = (Vec::new(), Size(0));
+    let (mut records, mut size) = (Vec::new(), Written::default());
     for (part, of_part) in PARTS.iter().enumerate().skip(first) {
         for record in of_part(state).skip(behind) {
             if !records.is_empty() && size.0 >= bytes {

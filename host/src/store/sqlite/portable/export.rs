@@ -1,7 +1,5 @@
 //! Rows as records, table by table: what belongs to something comes after it.
 
-use std::io;
-
 use data_encoding::BASE64;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -12,6 +10,7 @@ use super::super::error::SqlResult;
 use super::super::ledger::{self, LedgerRow};
 use super::super::messages::MessageRow;
 use super::super::{events, outbox, recall};
+use crate::store::portable::Written;
 use crate::store::{
     EventId, ExportCursor, FactId, Idempotency, Position, Record, Seq, SessionKey, SetAsideId, Timestamp,
 };
@@ -80,20 +79,6 @@ impl Place {
     }
 }
 
-/// Counts what is written.
-struct Size(usize);
-
-impl io::Write for Size {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self.0.saturating_add(bytes.len());
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// The next records, up to about so many bytes, and where the ones after them begin.
 pub(super) fn page(
     connection: &Connection,
@@ -101,7 +86,7 @@ pub(super) fn page(
     bytes: usize,
 ) -> SqlResult<(Vec<Record>, Option<ExportCursor>)> {
     let mut place = after.as_ref().map_or_else(|| Ok(Place::beginning_of(0)), Place::of)?;
-    let (mut records, mut size) = (Vec::new(), Size(0));
+    let (mut records, mut size) = (Vec::new(), Written::default());
     while let Some(part) = PARTS.get(place.part) {
         let mut statement = connection.prepare_cached(&(part.sql)())?;
         // Rows that have one number for their place do not ask for the second member.
