@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::{Accept, Accepted, Epoch, Page, StoreError, Timestamp};
+use super::{Accept, Accepted, Epoch, NewDelivery, NewPairing, NewReceipt, Page, StoreError, Timestamp};
 
 /// How long the id of a platform's event is remembered.
 pub const EVENT_WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -32,8 +32,13 @@ pub struct EventId {
 pub struct Incoming {
     /// By which a repeat is dropped, for [`EVENT_WINDOW`].
     pub event: EventId,
-    /// The message; absent where its sender may not write: then only the id is kept.
+    /// The message; absent where its sender may not write, or where the host answers it itself:
+    /// then only the id is kept.
     pub accept: Option<Accept>,
+    /// What the host itself says to it: opened together with it, and not for a repeat.
+    pub replies: Vec<NewDelivery>,
+    /// Its sender asks to be let in: kept together with it, and not for a repeat.
+    pub pairing: Option<NewPairing>,
 }
 
 /// What a channel made of one event of its transport, in one transaction: either all of it is
@@ -48,8 +53,12 @@ pub struct ChannelCommit {
     pub state: Option<Bytes>,
     /// Its messages.
     pub incoming: Vec<Incoming>,
+    /// What the platform says of earlier deliveries of this channel.
+    pub receipts: Vec<NewReceipt>,
     /// An event that it could not get past.
     pub set_aside: Option<NewSetAside>,
+    /// The event that was set aside and of which this is a replay: forgotten with it.
+    pub replays: Option<SetAsideId>,
     /// When.
     pub now: Timestamp,
 }
@@ -98,6 +107,9 @@ pub struct SetAside {
 pub trait Channels: Send + Sync + 'static {
     /// A channel's state; absent where it never stored one.
     fn channel_state<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>>;
+
+    /// Whether an event was seen within [`EVENT_WINDOW`].
+    fn seen<'a>(&'a self, channel: &'a str, event: &'a EventId) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// Stores what a channel made of an event. The outcomes stand in the order of `incoming`; of two
     /// messages with one event id, the second is a repeat.

@@ -17,8 +17,8 @@ pub struct DeliveryId(pub TurnId);
 pub struct NewDelivery {
     /// Under which it is known from now on.
     pub id: DeliveryId,
-    /// The session that it answers in.
-    pub session: SessionKey,
+    /// The session that it answers in, with which it is removed; absent where it answers in none.
+    pub session: Option<SessionKey>,
     /// The channel's name in the config.
     pub channel: String,
     /// Within the channel: deliveries of one conversation keep their order.
@@ -63,7 +63,7 @@ pub struct Delivery {
     /// Which.
     pub id: DeliveryId,
     /// The session that it answers in.
-    pub session: SessionKey,
+    pub session: Option<SessionKey>,
     /// The channel.
     pub channel: String,
     /// Within the channel.
@@ -82,6 +82,10 @@ pub struct Delivery {
     pub due: Timestamp,
     /// Why it failed last, or is dead.
     pub reason: Option<String>,
+    /// The platform's ids of what is shown of it, in order.
+    pub shown: Vec<String>,
+    /// What the platform said of it later.
+    pub receipt: Option<Receipt>,
     /// When it was opened.
     pub created_at: Timestamp,
 }
@@ -102,6 +106,35 @@ pub struct DeliveryUpdate {
     /// When it is tried next.
     pub due: Timestamp,
     /// Why it failed last, or is dead.
+    pub reason: Option<String>,
+    /// The platform's ids of what is shown of it, in order, at most [`MAX_SHOWN`].
+    pub shown: Vec<String>,
+}
+
+/// The most ids of what is shown of one delivery.
+pub const MAX_SHOWN: usize = 64;
+
+/// What a platform says of a delivery after it was sent. A later one is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Receipt {
+    /// It is on the user's device.
+    Delivered,
+    /// The user has read it.
+    Read,
+    /// It did not arrive after all.
+    Failed,
+}
+
+/// A receipt, as a channel read it out of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewReceipt {
+    /// The platform's id of something that is shown, or the delivery's own. One that names nothing
+    /// is dropped.
+    pub id: String,
+    /// What it says. Of an older one and a newer one, the greater stays.
+    pub receipt: Receipt,
+    /// Why it failed: becomes the delivery's reason.
     pub reason: Option<String>,
 }
 

@@ -19,6 +19,7 @@ mod kv;
 mod ledger;
 mod memory;
 mod message;
+mod pairing;
 mod portable;
 mod retention;
 mod schema;
@@ -34,7 +35,10 @@ pub use channel::{
     ChannelCommit, Channels, EVENT_WINDOW, EventId, Incoming, IncomingOutcome, MAX_CHANNEL_STATE, MAX_SET_ASIDE,
     NewSetAside, SetAside, SetAsideId,
 };
-pub use delivery::{Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryUpdate, NewDelivery, Outbox};
+pub use delivery::{
+    Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryUpdate, MAX_SHOWN, NewDelivery, NewReceipt, Outbox,
+    Receipt,
+};
 pub use error::StoreError;
 pub use event::{Delta, DoneReason, ErrorCode, Event, EventBody, TurnError, Usage};
 pub use fact::{Fact, FactId, MAX_FACT, NewFact, Recall};
@@ -52,11 +56,12 @@ pub use kv::{
 pub use ledger::{CallOutcome, Ledger, LedgerEntry, LedgerFilter, LedgerRecord, ModelCall, ModelCallEnd, ModelCallId};
 pub use memory::{MemoryLimits, MemoryStore};
 pub use message::{Block, Message, Role, StopReason, StoredMessage, TokenUsage, ToolContent, ToolResult, ToolUse};
+pub use pairing::{NewPairing, PAIRING_WINDOW, Pairing, PairingState, Pairings, Writer, WriterKind};
 pub use portable::{ExportCursor, ExportPage, PORTABLE_VERSION, Portable, Record};
 pub use retention::Retention;
 pub use turn::{
-    Accept, Accepted, CallAnswered, CallState, Dispatch, IDEMPOTENCY_WINDOW, Idempotency, OpenTurn, Resume, Step,
-    TurnEnd, TurnState,
+    Accept, Accepted, CallAnswered, CallState, Destination, Dispatch, IDEMPOTENCY_WINDOW, Idempotency, MAX_ADDRESS,
+    OpenTurn, Resume, Step, TurnEnd, TurnState,
 };
 
 /// A store, of whichever engine.
@@ -68,7 +73,7 @@ pub type DynStore = Arc<dyn Store>;
 /// Whoever advances a session's lane, a channel or a delivery says in which [`Epoch`] it owns the store. Each
 /// of them keeps the epoch of whoever advanced it last, and an older one is refused
 /// ([`StoreError::Superseded`]): a gateway that was taken for dead changes nothing any more.
-pub trait Store: PluginData + SessionFiles + Channels + Outbox + Ledger + Recall + Portable {
+pub trait Store: PluginData + SessionFiles + Channels + Outbox + Pairings + Ledger + Recall + Portable {
     /// Becomes an owner: an epoch later than all that were given before.
     fn take_over(&self) -> BoxFuture<'_, Result<Epoch, StoreError>>;
 

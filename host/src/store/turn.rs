@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use bytes::Bytes;
+
 use super::{Epoch, Event, LedgerEntry, Message, NewDelivery, SessionKey, Timestamp, ToolResult, TurnId};
 
 /// How long an idempotency key is remembered.
@@ -20,6 +22,8 @@ pub struct Accept {
     pub turn: TurnId,
     /// What was said.
     pub message: Arc<Message>,
+    /// Where its answer goes; absent where whoever sent it watches the turn.
+    pub destination: Option<Destination>,
     /// Under which a repeat is recognised.
     pub idempotency: Option<Idempotency>,
     /// Whose lane it enters.
@@ -35,6 +39,21 @@ pub struct Idempotency {
     pub key: String,
     /// Of the parameters: the same key with others is a mistake.
     pub digest: [u8; 32],
+}
+
+/// The largest address of a [`Destination`], in bytes.
+pub const MAX_ADDRESS: usize = 64 << 10;
+
+/// Where a turn's answer goes. Kept with the turn until it ends, so that one that is taken up again
+/// still knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// The channel's name in the config.
+    pub channel: String,
+    /// Within the channel: what goes there keeps its order.
+    pub conversation: String,
+    /// As the channel's driver writes it; at most [`MAX_ADDRESS`].
+    pub address: Bytes,
 }
 
 /// What became of a message.
@@ -130,6 +149,8 @@ pub struct Resume {
 /// Where an open turn stands.
 #[derive(Debug, Clone)]
 pub struct TurnState {
+    /// Where its answer goes.
+    pub destination: Option<Destination>,
     /// How often it was taken up, this time included: one that ends the process again and again is
     /// not taken up for ever.
     pub resumes: u32,
