@@ -11,7 +11,18 @@
 //! - `gate/`: who may write, and what the host answers itself;
 //! - `outbox/`: answers on their way to the platform, until they are settled.
 
+mod channels;
+mod counts;
+mod driver;
+mod gate;
 mod line;
+mod outbox;
+mod outward;
+mod post;
 mod route;
+mod transport;
+mod webhook;
 
+pub use channels::{ChannelError, Channels};
 pub use line::ChannelHealth;
+pub use post::Post;
