@@ -139,7 +139,7 @@ async fn answer(line: &Line, judged: Vec<Judged>, now: Timestamp) -> Result<Vec<
             Fate::Submit(message) => submission = Some(message),
             Fate::Command(command, message) => {
                 // A platform that repeats an event must not repeat what it did.
-                if !line.store.seen(line.name.as_str(), &incoming.event).await? {
+                if !line.store.seen(line.name.as_str(), &incoming.event, now).await? {
                     let text = match line.dispatcher.session_of(&message) {
                         Ok(session) => command.carry_out(line, &session).await?,
                         Err(error) => refusal(&error).to_owned(),
