@@ -20,6 +20,8 @@ mod outbox;
 mod outward;
 mod post;
 mod route;
+#[cfg(test)]
+mod testing;
 mod transport;
 mod webhook;
 
