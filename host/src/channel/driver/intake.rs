@@ -209,3 +209,100 @@ fn receipt(receipt: &ChannelReceipt) -> Option<NewReceipt> {
     };
     Some(NewReceipt { id, receipt, reason })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::Letter;
+    use crate::channel::testing::{NOW, Result, line, message};
+    use crate::config::{ByteSize, ChannelConfig, LimitsConfig, WhoMayWrite};
+    use crate::runtime::bindings::channel::Conversation;
+    use crate::store::{DeliveryFilter, DeliveryState};
+
+    fn open() -> ChannelConfig {
+        ChannelConfig { direct: WhoMayWrite::Open, ..ChannelConfig::default() }
+    }
+
+    fn batch(messages: Vec<Message>) -> Batch {
+        Batch { messages, state: Some("s".into()), ..Batch::default() }
+    }
+
+    /// What the host has said.
+    async fn replies(line: &Line) -> Result<Vec<String>> {
+        let filter = DeliveryFilter { channel: Some("loop".into()), states: vec![DeliveryState::Pending] };
+        let page = line.store.deliveries(&filter, None, 50).await?;
+        let text = |content: &Bytes| -> Result<String> {
+            Ok(match Letter::from_bytes(content)?.content {
+                crate::agent::LetterContent::Markdown { text } => text,
+                other => format!("{other:?}"),
+            })
+        };
+        page.items.iter().map(|delivery| text(&delivery.content)).collect()
+    }
+
+    #[tokio::test]
+    async fn messages_and_state_are_stored_together_and_repeats_are_dropped() -> Result {
+        let line = line(open(), LimitsConfig::default()).await?;
+        let twice = batch(vec![message("1", "hi"), message("1", "hi again"), message("2", "and")]);
+        let taken = twice.store(&line, NOW).await.map_err(|error| error.to_string())?;
+        assert_eq!(taken, Taken { accepted: 2, repeats: 1, ..Taken::default() });
+        assert_eq!(line.store.channel_state("loop").await?.as_deref(), Some(&b"s"[..]));
+        // The platform sends all of it again.
+        let taken = twice.store(&line, NOW).await.map_err(|error| error.to_string())?;
+        assert_eq!(taken, Taken { repeats: 3, ..Taken::default() });
+        let session = "default:loop:loop:chat".parse()?;
+        let history = line.store.history(&session, None, 10).await?;
+        assert_eq!(history.items.len(), 2);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_command_is_carried_out_once_and_answered_once() -> Result {
+        let line = line(open(), LimitsConfig::default()).await?;
+        batch(vec![message("1", "hi")]).store(&line, NOW).await.map_err(|error| error.to_string())?;
+        let stop = batch(vec![message("2", "/stop")]);
+        let taken = stop.store(&line, NOW).await.map_err(|error| error.to_string())?;
+        assert_eq!(taken, Taken { noted: 1, replied: true, ..Taken::default() });
+        stop.store(&line, NOW).await.map_err(|error| error.to_string())?;
+        assert_eq!(replies(&line).await?, ["Stopped."]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_message_that_cannot_be_taken_is_answered_and_holds_up_no_other() -> Result {
+        let limits = LimitsConfig { content: ByteSize(16), queued: 1, ..LimitsConfig::default() };
+        let line = line(open(), limits).await?;
+        let long = message("1", "far too long for this");
+        let waits = |id: &str| message(id, "one more");
+        let all = batch(vec![long, waits("2"), waits("3"), waits("4")]);
+        let taken = all.store(&line, NOW).await.map_err(|error| error.to_string())?;
+        assert_eq!((taken.accepted, taken.noted), (1, 3), "{taken:?}");
+        let said = replies(&line).await?;
+        let count = |word: &str| said.iter().filter(|text| text.contains(word)).count();
+        assert_eq!((count("too long"), count("later")), (1, 2), "{said:?}");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn of_who_may_not_write_only_the_id_is_kept() -> Result {
+        let line = line(open(), LimitsConfig::default()).await?;
+        let stranger = Message { conversation: Conversation::Group, ..message("1", "a secret of mine") };
+        let taken = batch(vec![stranger.clone()]).store(&line, NOW).await.map_err(|error| error.to_string())?;
+        assert_eq!(taken, Taken { noted: 1, ..Taken::default() });
+        assert_eq!(line.store.sessions(None, 10).await?.items, []);
+        assert_eq!(replies(&line).await?, [""; 0]);
+        let taken = batch(vec![stranger]).store(&line, NOW).await.map_err(|error| error.to_string())?;
+        assert_eq!(taken.repeats, 1);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn while_the_gateway_goes_down_nothing_is_stored() -> Result {
+        let line = line(open(), LimitsConfig::default()).await?;
+        line.dispatcher.drain(std::time::Duration::ZERO).await;
+        let error = batch(vec![message("1", "hi")]).store(&line, NOW).await.err();
+        assert!(matches!(error, Some(IntakeError::Later(_))), "{error:?}");
+        assert_eq!(line.store.channel_state("loop").await?, None);
+        Ok(())
+    }
+}
