@@ -138,8 +138,10 @@ pub(super) fn open(connection: &Connection, delivery: &NewDelivery) -> SqlResult
             let mut replace =
                 connection.prepare_cached("UPDATE deliveries SET content = ?2, epoch = ?3 WHERE id = ?1")?;
             replace.execute(params![row, &delivery.content[..], epoch])?;
-            let turned = if delivery.draft { DRAFTED } else { FINAL };
-            connection.prepare_cached(turned)?.execute(params![row, integer(delivery.now.0)])?;
+            match delivery.draft {
+                true => connection.prepare_cached(DRAFTED)?.execute([row])?,
+                false => connection.prepare_cached(FINAL)?.execute([row, integer(delivery.now.0)])?,
+            };
         }
         None => {
             let mut insert = connection.prepare_cached(
