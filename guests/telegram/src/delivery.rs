@@ -19,8 +19,6 @@ use crate::{Telegram, html};
 const ALL: &str = "bot";
 /// How long everything waits when one chat's limit is met: it may have been everyone's.
 const ALL_HOLD_MS: u32 = 1_000;
-/// Tries of one request, with waits that double: a quarter of an hour.
-const MAX_TRIES: u32 = 10;
 /// The largest picture that `sendPhoto` takes.
 const MAX_PHOTO: u64 = 10_000_000;
 
@@ -141,8 +139,8 @@ pub fn answered(
             Ok(step(progress, Next::Unknown(why)))
         }
         // The token: the owner is told of it by the channel's health, and may mend it.
-        (_, Err(Failure::NotDone(why) | Failure::Unknown(why) | Failure::Refused(401 | 404, why))) => {
-            Ok(retry(call, progress, why))
+        (_, Err(Failure::NotDone(_) | Failure::Unknown(_) | Failure::Refused(401 | 404, _))) => {
+            Ok(retry(call, progress))
         }
         (content, Err(failure)) => refused(call, outgoing, progress, asked, content, failure.why()),
     }
@@ -201,12 +199,10 @@ fn done(progress: Progress) -> Step<Progress> {
     step(progress, Next::Done(ids))
 }
 
-fn retry(call: &Delivery<'_>, mut progress: Progress, why: String) -> Step<Progress> {
-    if progress.tries >= MAX_TRIES {
-        return step(progress, Next::Rejected(why));
-    }
+/// The host gives up on a delivery that takes too long.
+fn retry(call: &Delivery<'_>, mut progress: Progress) -> Step<Progress> {
     let wait = backoff_ms(progress.tries, call.context.random);
-    progress.tries += 1;
+    progress.tries = progress.tries.saturating_add(1);
     step(progress, Next::Wait(wait))
 }
 

@@ -75,7 +75,7 @@ fn ask(call: &Call<'_, Telegram>, what: Ask) -> Result<Action, Error> {
         (Ask::Hook, Mode::Webhook) => match &call.context.webhook_url {
             Some(url) => set_webhook(settings, url)?,
             None => {
-                let missing = "Telegram has to reach the gateway: set its public address";
+                let missing = "Telegram has to reach the gateway: set `webhook_url` in the table of this channel";
                 return Ok(Action::Report(Health::Failed(missing.into())));
             }
         },
