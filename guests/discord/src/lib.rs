@@ -1,0 +1,76 @@
+//! Discord: messages by the gateway, slash commands by webhook, answers by the REST API.
+
+mod dispatch;
+mod files;
+mod gateway;
+mod interactions;
+mod rest;
+mod roles;
+mod settings;
+mod state;
+mod text;
+mod turn;
+
+use exoclaw_guest::channel::{
+    Call, Channel, Event, Fetch, Next, Outcome, Outgoing, Received, Setup, Step, TaggedFrame, TaggedResponse,
+};
+use exoclaw_guest::{Error, Response};
+
+use crate::gateway::{ASK, GATEWAY, Gateway, HEARTBEAT, RECONNECT};
+use crate::state::State;
+use crate::turn::Turn;
+
+struct Discord;
+
+impl Channel for Discord {
+    type Settings = settings::Discord;
+    type State = State;
+    type Progress = ();
+
+    const PLATFORM: &'static str = "discord";
+
+    fn configure(settings: settings::Discord) -> Result<Setup, Error> {
+        settings.setup()
+    }
+
+    fn receive(call: Call<'_, Self>, event: Event) -> Result<Received<State>, Error> {
+        let Call { context, settings, state } = call;
+        let mut turn = Turn::new(state);
+        let mut gateway = Gateway { settings: &settings, context, turn: &mut turn };
+        match event {
+            Event::Start(_) => gateway.start()?,
+            Event::Connected(tag) if tag == GATEWAY => gateway.connected(),
+            Event::Frame(TaggedFrame { tag, frame }) if tag == GATEWAY => gateway.frame(&frame)?,
+            Event::Disconnected(ended) if ended.tag == GATEWAY => gateway.disconnected(&ended),
+            Event::Timer(tag) if tag == HEARTBEAT => gateway.heartbeat_due()?,
+            Event::Timer(tag) if tag == RECONNECT => gateway.open()?,
+            Event::Response(TaggedResponse { tag, outcome }) if tag == ASK => gateway.asked(outcome)?,
+            Event::Response(TaggedResponse { tag, outcome }) => {
+                if let Some(guild) = tag.strip_prefix(roles::TAG) {
+                    roles::told(&mut turn, guild, outcome);
+                }
+            }
+            Event::Webhook(request) => interactions::received(&settings, context, &mut turn, &request)?,
+            // The host closes the connection by itself, with the code that leaves the session to be resumed.
+            Event::Stop | Event::Connected(_) | Event::Frame(_) | Event::Disconnected(_) | Event::Timer(_) => {}
+        }
+        Ok(turn.done())
+    }
+
+    fn deliver(_: Call<'_, Self>, _: &Outgoing, (): ()) -> Result<Step<()>, Error> {
+        Ok(Next::Rejected("not yet".into()).into())
+    }
+
+    fn answered(_: Call<'_, Self>, _: &Outgoing, (): (), _: Outcome) -> Result<Step<()>, Error> {
+        Ok(Next::Rejected("not yet".into()).into())
+    }
+
+    fn fetch(call: Call<'_, Self>, handle: &[u8], previous: Option<Response>) -> Result<Fetch, Error> {
+        files::fetch(&call.settings, call.context, handle, previous)
+    }
+}
+
+exoclaw_guest::channel!(Discord);
+
+#[cfg(test)]
+mod tests;
