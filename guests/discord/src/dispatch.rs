@@ -1,5 +1,6 @@
 //! Messages, edits and reactions that the gateway dispatches ("Gateway Events", "Messages").
 
+use exoclaw_chat::Turn;
 use exoclaw_guest::Error;
 use exoclaw_guest::channel::{Address, Attachment, Conversation, Kind, Message, Sender};
 use serde::Deserialize;
@@ -10,7 +11,6 @@ use crate::roles;
 use crate::settings::Discord;
 use crate::state::State;
 use crate::text::{self, Names};
-use crate::turn::Turn;
 
 /// Discord counts milliseconds from here (Reference, "Snowflakes"): 2015-01-01.
 const EPOCH_MS: u64 = 1_420_070_400_000;

@@ -3,6 +3,7 @@
 //! The address of a file on Discord's CDN is signed and ends after a day or so (Reference, "Signed
 //! Attachment CDN URLs"). Then the message is asked for, which has a new one.
 
+use exoclaw_chat::segment;
 use exoclaw_guest::channel::{Attachment, Context, Fetch, text};
 use exoclaw_guest::{Error, Response, failed, invalid};
 use serde::{Deserialize, Serialize};
@@ -63,7 +64,7 @@ pub fn fetch(settings: &Discord, context: &Context, handle: &[u8], previous: Opt
         None if ends_at(&handle.url).is_none_or(|end| context.now + MARGIN_MS < end) => download(settings, &handle.url),
         None => Ok(Fetch::Lookup(rest::get(
             settings,
-            &format!("/channels/{}/messages/{}", rest::segment(&handle.channel), rest::segment(&handle.message)),
+            &format!("/channels/{}/messages/{}", segment(&handle.channel), segment(&handle.message)),
         ))),
         Some(Response { status: 200, body, .. }) => {
             let message: Message = serde_json::from_slice(&body)?;

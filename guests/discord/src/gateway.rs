@@ -4,6 +4,7 @@
 //! is kept for as long as Discord does not say that it is gone, and a connection is never closed with
 //! 1000 or 1001, which would end it.
 
+use exoclaw_chat::{Turn, backoff_ms, retry_after_ms};
 use exoclaw_guest::channel::{Context, Disconnection, Frame, Health, Outcome, Piece, TransportError};
 use exoclaw_guest::{Error, Response, failed, log};
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,6 @@ use crate::dispatch;
 use crate::rest;
 use crate::settings::{Discord, TOKEN};
 use crate::state::{Link, Session, State};
-use crate::turn::Turn;
 
 /// The tag of the connection.
 pub const GATEWAY: &str = "gateway";
@@ -33,8 +33,8 @@ const INTENTS: u32 = 1 << 9 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 15;
 const HELLO_MS: u32 = 30_000;
 /// Attempts at the URL to resume at; after these, the one of `GET /gateway/bot` is tried.
 const RESUME_ATTEMPTS: u32 = 4;
-/// The longest pause between two attempts.
-const MAX_PAUSE_MS: u32 = 60_000;
+/// The pause between two attempts is doubled so often: to about a minute.
+const MAX_DOUBLINGS: u32 = 6;
 /// A session start limit is told anew within a day.
 const MAX_LIMIT_MS: u64 = 86_400_000;
 
@@ -134,8 +134,8 @@ impl Gateway<'_> {
                 Err(error) => self.again(&format!("Discord's answer to GET /gateway/bot: {error}"), 0),
             },
             Response { status: 401, .. } => self.turn.report(Health::Failed(REFUSED.into())),
-            Response { status, ref headers, .. } => {
-                let pause = rest::retry_after_ms(headers).unwrap_or(0);
+            ref response @ Response { status, .. } => {
+                let pause = retry_after_ms(response, self.context.now).unwrap_or(0);
                 self.again(&format!("Discord answered GET /gateway/bot with {status}"), pause);
             }
         }
@@ -169,7 +169,7 @@ impl Gateway<'_> {
     /// Tries again after a pause: at least `least_ms`, and longer from time to time.
     fn again(&mut self, why: &str, least_ms: u32) {
         let link = &mut self.turn.state.link;
-        let pause = backoff_ms(link.failures, self.context.random).max(least_ms);
+        let pause = backoff_ms(link.failures.min(MAX_DOUBLINGS), self.context.random).max(least_ms);
         link.failures = link.failures.saturating_add(1);
         self.turn.lazy();
         self.turn.report(Health::Degraded(why.into()));
@@ -378,11 +378,4 @@ fn with_token(op: u8, data: &impl Serialize) -> Result<Vec<Piece>, Error> {
 /// It is not as Discord documents it.
 pub fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Error> {
     Ok(serde_json::from_str::<Data<T>>(text).map_err(|error| failed(format_args!("a gateway event: {error}")))?.d)
-}
-
-/// One second, then twice as long each time, and by chance down to half of it, so that many do not
-/// come back at once.
-fn backoff_ms(failures: u32, random: u64) -> u32 {
-    let whole = 1_000_u32.saturating_mul(1 << failures.min(16)).min(MAX_PAUSE_MS);
-    whole / 2 + u32::try_from(random % u64::from(whole / 2)).unwrap_or(0)
 }

@@ -3,6 +3,7 @@
 //! The answer is due within three seconds, so it is deferred: Discord shows that the bot thinks, and
 //! the text follows by the interaction's token within fifteen minutes.
 
+use exoclaw_chat::Turn;
 use exoclaw_guest::channel::{Context, Kind, Message, Sender};
 use exoclaw_guest::{Error, Header, Request, Response, failed, invalid};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,6 @@ use serde_json::{Value, json};
 use crate::dispatch::{Author, Member, address, conversation, sent_at};
 use crate::settings::Discord;
 use crate::state::State;
-use crate::turn::Turn;
 
 /// How long a token lasts: fifteen minutes, less what a request may take.
 const TOKEN_MS: u64 = 14 * 60_000;

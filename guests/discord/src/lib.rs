@@ -9,8 +9,8 @@ mod roles;
 mod settings;
 mod state;
 mod text;
-mod turn;
 
+use exoclaw_chat::Turn;
 use exoclaw_guest::channel::{
     Call, Channel, Event, Fetch, Next, Outcome, Outgoing, Received, Setup, Step, TaggedFrame, TaggedResponse,
 };
@@ -18,7 +18,6 @@ use exoclaw_guest::{Error, Response};
 
 use crate::gateway::{ASK, GATEWAY, Gateway, HEARTBEAT, RECONNECT};
 use crate::state::State;
-use crate::turn::Turn;
 
 struct Discord;
 

@@ -1,6 +1,5 @@
 //! Requests to the REST API ("Reference").
 
-use exoclaw_guest::Header;
 use exoclaw_guest::channel::{Body, Outbound, Piece, Template, text};
 
 use crate::settings::{Discord, TOKEN};
@@ -38,35 +37,6 @@ pub fn with_json(mut request: Outbound, json: String) -> Outbound {
     request
 }
 
-/// A part of a path, percent-encoded: all but what RFC 3986 calls unreserved.
-pub fn segment(part: &str) -> String {
-    let mut encoded = String::with_capacity(part.len());
-    for byte in part.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'~' => encoded.push(char::from(byte)),
-            // A dot too: two of them alone would climb.
-            byte => {
-                const HEX: &[u8; 16] = b"0123456789ABCDEF";
-                encoded.push('%');
-                encoded.extend(
-                    [byte >> 4, byte & 15].map(|digit| HEX.get(usize::from(digit)).map_or('0', |&hex| hex.into())),
-                );
-            }
-        }
-    }
-    encoded
-}
-
-/// The value of a header.
-pub fn header<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {
-    headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value.trim())
-}
-
-/// `Retry-After`, which Discord gives in seconds.
-pub fn retry_after_ms(headers: &[Header]) -> Option<u32> {
-    milliseconds(header(headers, "retry-after")?.parse().ok()?)
-}
-
 /// Seconds with a fraction, rounded up.
 pub fn milliseconds(seconds: f64) -> Option<u32> {
     // Bounded on both sides, so that the cast is exact.
@@ -89,12 +59,6 @@ pub mod tests {
             Piece::Secret(name) => format!("{{{name}}}"),
         };
         template.iter().map(piece).collect()
-    }
-
-    #[test]
-    fn no_id_leaves_its_place_in_a_path() {
-        assert_eq!(segment("1234567890"), "1234567890");
-        assert_eq!(segment("../?x=1#\r\né"), "%2E%2E%2F%3Fx%3D1%23%0D%0A%C3%A9");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A message says which roles it mentions and not whose they are. So once for each guild its roles
 //! are asked for; of what comes before the answer, a mention of the role is not recognised.
 
+use exoclaw_chat::{Turn, segment};
 use exoclaw_guest::Response;
 use exoclaw_guest::channel::Outcome;
 use serde::Deserialize;
@@ -10,7 +11,6 @@ use serde::Deserialize;
 use crate::rest;
 use crate::settings::Discord;
 use crate::state::State;
-use crate::turn::Turn;
 
 /// Before the guild's id: the tag of the request.
 pub const TAG: &str = "roles:";
@@ -36,7 +36,7 @@ pub fn ask(settings: &Discord, turn: &mut Turn<State>, guild: &str) {
     }
     roles.insert(guild.to_owned(), None);
     turn.lazy();
-    let request = rest::get(settings, &format!("/guilds/{}/roles", rest::segment(guild)));
+    let request = rest::get(settings, &format!("/guilds/{}/roles", segment(guild)));
     turn.request(format!("{TAG}{guild}"), request);
 }
 

@@ -1,7 +1,8 @@
 //! What the owner sets, and what follows from it for the host.
 
+use exoclaw_chat::{is_plain, is_within, origin, origin_of};
 use exoclaw_guest::channel::{Ed25519, Features, Setup, SignedTimestamp, Verification, Webhook};
-use exoclaw_guest::{Error, Settings, invalid};
+use exoclaw_guest::{Error, Settings};
 use serde::Deserialize;
 
 /// The name of the bot's token among the plugin's secrets.
@@ -77,11 +78,6 @@ impl Settings for Discord {
 }
 
 impl Discord {
-    /// Scheme, host and port of the REST API.
-    fn origin(&self) -> Result<&str, Error> {
-        origin(&self.base_url).ok_or_else(|| invalid(format_args!("base_url: {} is no address", self.base_url)))
-    }
-
     fn is_discords(&self) -> bool {
         self.base_url == BASE_URL
     }
@@ -91,20 +87,17 @@ impl Discord {
         if self.is_discords() {
             return Ok(vec![GATEWAYS.into()]);
         }
-        let origin = self.origin()?;
+        let origin = origin(&self.base_url)?;
         Ok(vec![origin.replacen("http", "ws", 1)])
     }
 
     /// Whether a gateway that Discord names is one that this channel may connect to.
     pub fn may_connect(&self, url: &str) -> bool {
-        let Some(named) = origin(url) else { return false };
-        if !self.is_discords() {
-            return self.gateways().is_ok_and(|gateways| gateways.iter().any(|one| one == named));
+        if self.is_discords() {
+            return is_within(url, "wss", "discord.gg");
         }
-        named.strip_prefix("wss://").is_some_and(|host| {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
-            host.strip_suffix(".discord.gg").is_some_and(|label| !label.is_empty()) && host.bytes().all(plain)
-        })
+        let named = origin_of(url).filter(|_| is_plain(url));
+        self.gateways().is_ok_and(|gateways| gateways.iter().any(|one| Some(one.as_str()) == named))
     }
 
     /// The origin of attachments.
@@ -112,19 +105,18 @@ impl Discord {
         match &self.cdn_url {
             Some(url) => Ok(url),
             None if self.is_discords() => Ok(CDN_URL),
-            None => self.origin(),
+            None => origin(&self.base_url),
         }
     }
 
     /// Whether this is the address of a file there.
     pub fn is_file(&self, url: &str) -> bool {
-        self.cdn().is_ok_and(|cdn| url.strip_prefix(cdn).is_some_and(|path| path.starts_with('/')))
-            && url.bytes().all(|byte| byte.is_ascii_graphic())
+        self.cdn().is_ok_and(|cdn| url.strip_prefix(cdn).is_some_and(|path| path.starts_with('/'))) && is_plain(url)
     }
 
     /// What the host needs to know.
     pub fn setup(self) -> Result<Setup, Error> {
-        let mut origins = vec![self.origin()?.to_owned()];
+        let mut origins = vec![origin(&self.base_url)?.to_owned()];
         origins.extend(self.gateways()?);
         let cdn = self.cdn()?.to_owned();
         if !origins.contains(&cdn) {
@@ -154,14 +146,6 @@ fn interactions(public_key: String) -> Webhook {
         }),
     });
     Webhook { verification, challenge: None }
-}
-
-/// Scheme, host and port of an address.
-fn origin(url: &str) -> Option<&str> {
-    let start = url.find("://")? + 3;
-    let rest = url.get(start..)?;
-    let length = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    url.get(..start + length).filter(|_| length > 0)
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! What the owner sets, and what follows from it for the host.
 
-use exoclaw_guest::channel::{
-    Encoding, Features, Hash, Hmac, Setup, SignedTimestamp, Verification, Webhook,
-};
-use exoclaw_guest::{Error, Settings, invalid};
+use exoclaw_chat::{is_plain, is_within, origin, origin_of};
+use exoclaw_guest::channel::{Encoding, Features, Hash, Hmac, Setup, SignedTimestamp, Verification, Webhook};
+use exoclaw_guest::{Error, Settings};
 use serde::Deserialize;
 
 /// The secret with which all is asked and sent: `xoxb-…`.
@@ -84,45 +83,36 @@ impl Settings for Slack {
 }
 
 impl Slack {
-    /// Scheme, host and port of the Web API.
-    fn origin(&self) -> Result<&str, Error> {
-        origin(&self.base_url).ok_or_else(|| invalid(format_args!("base_url: {} is no address", self.base_url)))
-    }
-
     fn is_slacks(&self) -> bool {
         self.base_url == BASE_URL
     }
 
     fn sockets(&self) -> Result<String, Error> {
-        if self.is_slacks() { Ok(SOCKETS.into()) } else { Ok(self.origin()?.replacen("http", "ws", 1)) }
+        if self.is_slacks() { Ok(SOCKETS.into()) } else { Ok(origin(&self.base_url)?.replacen("http", "ws", 1)) }
     }
 
     fn files(&self) -> Result<&str, Error> {
-        if self.is_slacks() { Ok(FILES) } else { self.origin() }
+        if self.is_slacks() { Ok(FILES) } else { origin(&self.base_url) }
     }
 
     /// Whether this is an address of one of Slack's sockets.
     pub fn may_connect(&self, url: &str) -> bool {
-        let Some(named) = origin(url).filter(|_| is_address(url)) else { return false };
-        if !self.is_slacks() {
-            return self.sockets().is_ok_and(|sockets| sockets == named);
+        if self.is_slacks() {
+            return is_within(url, "wss", "slack.com");
         }
-        named.strip_prefix("wss://").is_some_and(|host| {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
-            host.strip_suffix(".slack.com").is_some_and(|label| !label.is_empty()) && host.bytes().all(plain)
-        })
+        self.sockets().is_ok_and(|sockets| origin_of(url) == Some(&sockets)) && is_plain(url)
     }
 
     /// Whether this is an address of a file at Slack's, or of where one is uploaded to. The token goes
     /// there with it.
     pub fn is_file(&self, url: &str) -> bool {
         let files = self.files();
-        files.is_ok_and(|files| url.strip_prefix(files).is_some_and(|path| path.starts_with('/'))) && is_address(url)
+        files.is_ok_and(|files| url.strip_prefix(files).is_some_and(|path| path.starts_with('/'))) && is_plain(url)
     }
 
     /// What the host needs to know.
     pub fn setup(self) -> Result<Setup, Error> {
-        let mut origins = vec![self.origin()?.to_owned()];
+        let mut origins = vec![origin(&self.base_url)?.to_owned()];
         let files = self.files()?.to_owned();
         if !origins.contains(&files) {
             origins.push(files);
@@ -166,19 +156,6 @@ fn signature() -> Hmac {
     }
 }
 
-/// Scheme, host and port of an address.
-fn origin(url: &str) -> Option<&str> {
-    let start = url.find("://")? + 3;
-    let rest = url.get(start..)?;
-    let length = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    url.get(..start + length).filter(|_| length > 0)
-}
-
-/// Whether all of it may stand in an address (RFC 3986, section 2).
-fn is_address(url: &str) -> bool {
-    url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&byte))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,9 +193,12 @@ mod tests {
         let settings = read("{}");
         assert!(settings.may_connect("wss://wss-primary.slack.com/link/?ticket=a-b&app_id=c"));
         assert!(settings.is_file("https://files.slack.com/files-pri/T1-F1/cat.png"));
-        for url in
-            ["wss://slack.com.evil.example/", "wss://evil.example#.slack.com", "ws://wss.slack.com/", "wss://.slack.com"]
-        {
+        for url in [
+            "wss://slack.com.evil.example/",
+            "wss://evil.example#.slack.com",
+            "ws://wss.slack.com/",
+            "wss://.slack.com",
+        ] {
             assert!(!settings.may_connect(url), "{url}");
         }
         for url in ["https://files.slack.com.evil.example/x", "https://slack.com/x", "https://files.slack.com/a b"] {

@@ -1,4 +1,4 @@
-//! One event on its way through a channel: its state, and what follows from it.
+//! One event on its way through a channel: the state that it changes, and what follows from it.
 
 use exoclaw_guest::channel::{
     Action, Closing, Connection, Health, Message, Outbound, OutboundFrame, Received, TaggedOutboundFrame,
