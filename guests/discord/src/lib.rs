@@ -1,21 +1,26 @@
 //! Discord: messages by the gateway, slash commands by webhook, answers by the REST API.
 
+mod delivery;
 mod dispatch;
 mod files;
 mod gateway;
 mod interactions;
+mod limits;
+mod markup;
 mod rest;
 mod roles;
+mod send;
 mod settings;
 mod state;
 mod text;
 
 use exoclaw_chat::Turn;
 use exoclaw_guest::channel::{
-    Call, Channel, Event, Fetch, Next, Outcome, Outgoing, Received, Setup, Step, TaggedFrame, TaggedResponse,
+    Call, Channel, Event, Fetch, Outcome, Outgoing, Received, Setup, Step, TaggedFrame, TaggedResponse,
 };
 use exoclaw_guest::{Error, Response};
 
+use crate::delivery::{Delivery, Progress};
 use crate::gateway::{ASK, GATEWAY, Gateway, HEARTBEAT, RECONNECT};
 use crate::state::State;
 
@@ -24,7 +29,7 @@ struct Discord;
 impl Channel for Discord {
     type Settings = settings::Discord;
     type State = State;
-    type Progress = ();
+    type Progress = Progress;
 
     const PLATFORM: &'static str = "discord";
 
@@ -56,12 +61,17 @@ impl Channel for Discord {
         Ok(turn.done())
     }
 
-    fn deliver(_: Call<'_, Self>, _: &Outgoing, (): ()) -> Result<Step<()>, Error> {
-        Ok(Next::Rejected("not yet".into()).into())
+    fn deliver(call: Call<'_, Self>, outgoing: &Outgoing, progress: Progress) -> Result<Step<Progress>, Error> {
+        Delivery::new(&call, outgoing, progress).next()
     }
 
-    fn answered(_: Call<'_, Self>, _: &Outgoing, (): (), _: Outcome) -> Result<Step<()>, Error> {
-        Ok(Next::Rejected("not yet".into()).into())
+    fn answered(
+        call: Call<'_, Self>,
+        outgoing: &Outgoing,
+        progress: Progress,
+        outcome: Outcome,
+    ) -> Result<Step<Progress>, Error> {
+        Delivery::new(&call, outgoing, progress).answered(&outcome)
     }
 
     fn fetch(call: Call<'_, Self>, handle: &[u8], previous: Option<Response>) -> Result<Fetch, Error> {

@@ -8,8 +8,6 @@ use crate::settings::{Discord, TOKEN};
 const TIMEOUT_MS: u32 = 15_000;
 /// "Clients using the HTTP API must provide a valid User Agent".
 const USER_AGENT: &str = concat!("DiscordBot (https://github.com/exoclaw/exoclaw, ", env!("CARGO_PKG_VERSION"), ")");
-/// The longest pause that a header is believed.
-const MAX_PAUSE_MS: f64 = 86_400_000.0;
 
 /// Without the token.
 pub fn request(method: &str, url: Template) -> Outbound {
@@ -37,12 +35,6 @@ pub fn with_json(mut request: Outbound, json: String) -> Outbound {
     request
 }
 
-/// Seconds with a fraction, rounded up.
-pub fn milliseconds(seconds: f64) -> Option<u32> {
-    // Bounded on both sides, so that the cast is exact.
-    (seconds.is_finite() && seconds >= 0.0).then(|| (seconds * 1_000.0).ceil().min(MAX_PAUSE_MS) as u32)
-}
-
 #[cfg(test)]
 pub mod tests {
     use super::*;
@@ -59,13 +51,5 @@ pub mod tests {
             Piece::Secret(name) => format!("{{{name}}}"),
         };
         template.iter().map(piece).collect()
-    }
-
-    #[test]
-    fn pauses_are_rounded_up_and_bounded() {
-        assert_eq!(milliseconds(0.3001), Some(301));
-        assert_eq!(milliseconds(1e30), Some(86_400_000));
-        assert_eq!(milliseconds(f64::NAN), None);
-        assert_eq!(milliseconds(-1.0), None);
     }
 }

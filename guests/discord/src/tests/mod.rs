@@ -1,5 +1,6 @@
 //! The channel as the host drives it: one event at a time, with nothing kept but the state.
 
+mod delivery;
 mod gateway;
 mod incoming;
 
