@@ -1,5 +1,6 @@
 //! What the agent says, line by line.
 
+use exoclaw_chat::{Limit, Plain, Unit, render};
 use exoclaw_guest::channel::{Content, Next, OutboundFrame, Outgoing, Step, TaggedOutboundFrame, text};
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +77,8 @@ fn target(outgoing: &Outgoing) -> &str {
     nick.filter(|nick| !nick.is_empty()).unwrap_or_else(|| peer.split_once('!').map_or(peer, |(nick, _)| nick))
 }
 
+/// Without any markup; it is cut into lines afterwards.
 fn plain(markdown: &str) -> String {
-    markdown.to_owned()
+    let parts = render(markdown, &Plain, Limit::new(usize::MAX, Unit::Bytes));
+    parts.into_iter().map(|part| part.markup).collect()
 }
