@@ -12,6 +12,8 @@
 //! - `outbox/`: answers on their way to the platform, until they are settled.
 
 mod line;
+mod outward;
 mod route;
+mod transport;
 
 pub use line::ChannelHealth;
