@@ -15,9 +15,9 @@ use super::counts::Counts;
 use super::driver::{Driver, DriverParts, Request};
 use super::line::{Line, LineParts};
 use super::outbox::{DeliveryFrame, Outbox, OutboxParts};
-use super::outward::Outward;
+use super::outward::{Outward, SetupError};
 use super::post::Post;
-use super::transport::Transports;
+use super::transport::{TransportLimits, Transports};
 use super::webhook::{Endpoint, VerifierError, WebhookCall};
 use crate::agent::Dispatcher;
 use crate::config::{ChannelConfig, Config, DeliveryConfig, PluginName};
@@ -83,6 +83,14 @@ pub enum ChannelError {
         channel: PluginName,
         /// What is missing.
         error: VerifierError,
+    },
+    /// What it says of itself is not what the contract allows.
+    #[error("channel `{channel}`: {error}")]
+    Setup {
+        /// The channel.
+        channel: PluginName,
+        /// What is wrong.
+        error: SetupError,
     },
     /// Its state cannot be read.
     #[error("the state of channel `{channel}` cannot be read: {error}")]
@@ -189,7 +197,8 @@ impl Inner {
         let stored = self.dispatcher.store().channel_state(name.as_str()).await;
         let stored = stored.map_err(|error| ChannelError::State { channel: name.clone(), error })?;
         let is_new = stored.is_none();
-        let outward = watch::Sender::new(Outward::of(&plugin));
+        let outward = Outward::of(&plugin).map_err(|error| ChannelError::Setup { channel: name.clone(), error })?;
+        let outward = watch::Sender::new(outward);
         let parts = LineParts {
             name,
             config,
@@ -246,7 +255,7 @@ impl Inner {
     fn drive(&self, running: &mut Running) {
         let (Some(waiting), Some(outbox)) = (running.waiting.take(), &running.outbox) else { return };
         let Waiting { outward, webhooks, frames: (_, frames), requests, is_new } = waiting;
-        let transports = Transports::new(outward.borrow().clone());
+        let transports = Transports::new(outward.borrow().clone(), TransportLimits::default());
         info!(channel = %running.line.name, platform = running.line.plugin().platform(), "the channel starts");
         let driver = Driver::new(DriverParts {
             line: Arc::clone(&running.line),
@@ -321,9 +330,10 @@ impl Inner {
             (running.requests.clone(), running.line.config.clone(), running.calls.clone())
         };
         let endpoint = self.endpoint(&plugin, &config, calls).map_err(|error| error.to_string())?;
+        let outward = Outward::of(&plugin).map_err(|error| error.to_string())?;
         let (answer, tried) = oneshot::channel();
         let gone = || format!("the channel `{name}` has stopped; restart the gateway");
-        let asked = Request::Try { outward: Outward::of(&plugin), plugin, answer };
+        let asked = Request::Try { outward, plugin, answer };
         requests.send(asked).await.map_err(|_| gone())?;
         let go = tried.await.map_err(|_| gone())??;
         let inner = Arc::clone(self);

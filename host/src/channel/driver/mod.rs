@@ -422,7 +422,7 @@ impl Driver {
         match self.parts.transports.send_frame(&frame) {
             Ok(written) => {
                 self.writing.spawn(async move {
-                    let _ = answer.send(written.await.map_err(|error| error.to_string()));
+                    let _ = answer.send(written.written().await.map_err(|error| format!("{error:?}")));
                 });
             }
             Err(error) => {
@@ -476,6 +476,7 @@ impl Driver {
         let line = Arc::clone(&self.parts.line);
         let plugin = line.plugin();
         let call = line.call("stop", 1, Timestamp::now());
+        self.parts.transports.cancel_requests();
         match plugin.parse_incoming(call, &line.state(), &Event::Stop).await {
             Ok(Incoming { state, actions, .. }) => {
                 if let NextState::Lazy(state) | NextState::Durable(state) = state {
