@@ -27,4 +27,5 @@ mod webhook;
 
 pub use channels::{ChannelError, Channels};
 pub use line::ChannelHealth;
+pub use outward::SetupError;
 pub use post::Post;
