@@ -12,6 +12,10 @@
 //! - `outbox/`: answers on their way to the platform, until they are settled.
 
 mod line;
+mod outbox;
+mod post;
 mod route;
 
 pub use line::ChannelHealth;
+pub use outbox::{OrderError, OutboxEntry, OutboxList, OutboxState};
+pub use post::Post;
