@@ -35,7 +35,8 @@ pub struct Incoming {
     /// The message; absent where its sender may not write, or where the host answers it itself:
     /// then only the id is kept.
     pub accept: Option<Accept>,
-    /// What the host itself says to it: opened together with it, and not for a repeat.
+    /// What the host itself says to it: opened together with it, after its message was accepted, and
+    /// not for a repeat.
     pub replies: Vec<NewDelivery>,
     /// Its sender asks to be let in: kept together with it, and not for a repeat.
     pub pairing: Option<NewPairing>,
@@ -57,7 +58,8 @@ pub struct ChannelCommit {
     pub receipts: Vec<NewReceipt>,
     /// An event that it could not get past.
     pub set_aside: Option<NewSetAside>,
-    /// The event that was set aside and of which this is a replay: forgotten with it.
+    /// The event of this channel that was set aside and of which this is a replay: forgotten with it. One
+    /// that is not there any more changes nothing.
     pub replays: Option<SetAsideId>,
     /// When.
     pub now: Timestamp,
@@ -109,14 +111,20 @@ pub trait Channels: Send + Sync + 'static {
     fn channel_state<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>>;
 
     /// Whether an event was seen within [`EVENT_WINDOW`].
-    fn seen<'a>(&'a self, channel: &'a str, event: &'a EventId) -> BoxFuture<'a, Result<bool, StoreError>>;
+    fn seen<'a>(
+        &'a self,
+        channel: &'a str,
+        event: &'a EventId,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// Stores what a channel made of an event. The outcomes stand in the order of `incoming`; of two
     /// messages with one event id, the second is a repeat.
     ///
     /// # Errors
-    /// Nothing was stored; [`StoreError::Superseded`], where a later owner advanced the channel, or a
-    /// session of one of its messages.
+    /// Nothing was stored; [`StoreError::Superseded`], where a later owner advanced the channel, a session
+    /// of one of its messages, or a delivery that is opened again; [`StoreError::NoSession`], where a reply
+    /// is to go with a session that is not there; [`StoreError::TooLarge`].
     fn channel_commit(&self, commit: ChannelCommit) -> BoxFuture<'_, Result<Vec<IncomingOutcome>, StoreError>>;
 
     /// A page of events that were set aside, oldest first, after `after`.

@@ -1,5 +1,7 @@
 //! The outbox: what is to be sent to platforms, until it is settled. A part of [`super::Store`].
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -114,6 +116,9 @@ pub struct DeliveryUpdate {
 /// The most ids of what is shown of one delivery.
 pub const MAX_SHOWN: usize = 64;
 
+/// How long a settled delivery that answers in no session is kept. Of a session's, its agent's owner says how long.
+pub const DELIVERY_WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// What a platform says of a delivery after it was sent. A later one is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -129,12 +134,12 @@ pub enum Receipt {
 /// A receipt, as a channel read it out of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewReceipt {
-    /// The platform's id of something that is shown, or the delivery's own. One that names nothing
-    /// is dropped.
+    /// The platform's id of something that is shown, or the delivery's own. One that names nothing of the
+    /// channel is dropped; of several that show something under one id, it is of the one that was opened last.
     pub id: String,
     /// What it says. Of an older one and a newer one, the greater stays.
     pub receipt: Receipt,
-    /// Why it failed: becomes the delivery's reason.
+    /// Why it failed. Where that is news of a delivery that was sent, it is dead, and this its reason.
     pub reason: Option<String>,
 }
 
@@ -149,17 +154,21 @@ pub struct DeliveryFilter {
 
 /// What is to be sent. A part of [`super::Store`].
 pub trait Outbox: Send + Sync + 'static {
-    /// Opens a delivery; of one that is open and not settled, replaces `content` and `draft`. A
-    /// settled one is left as it is. Says whether it is open now.
+    /// Opens a delivery; of one that is not settled, replaces `content` and `draft`, and nothing else.
+    /// Where a draft gets its final content, that is tried at once and as often as any other: `attempts` is
+    /// 0, `due` is `now`, and it is pending, whatever became of the draft, unless a step of it is under way.
+    /// `progress` and `shown` stay: they are what there is of it. A settled one is left as it is. Says
+    /// whether it is open now.
     ///
     /// # Errors
     /// [`StoreError::Superseded`]; [`StoreError::NoSession`].
     fn delivery_open(&self, delivery: NewDelivery) -> BoxFuture<'_, Result<bool, StoreError>>;
 
-    /// Advances a delivery. Says whether there is one.
+    /// Advances a delivery, a draft too. Says whether there is one.
     ///
     /// # Errors
-    /// [`StoreError::Superseded`], where a later owner advanced it.
+    /// [`StoreError::Superseded`], where a later owner advanced it; [`StoreError::TooMany`], where more is
+    /// shown than [`MAX_SHOWN`].
     fn delivery_update(&self, update: DeliveryUpdate) -> BoxFuture<'_, Result<bool, StoreError>>;
 
     /// One delivery.
@@ -174,7 +183,9 @@ pub trait Outbox: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Page<Delivery, DeliveryId>, StoreError>>;
 
     /// The first unsettled delivery of each conversation of a channel, of those the ones that are due
-    /// at `now`, by when they were due; at most `limit`.
+    /// at `now`, by when they were due; at most `limit`. A draft is one of them while its content grows, and
+    /// all that was opened after it in its conversation waits until it is settled; its driver moves `due`
+    /// to when it is to see it next.
     fn deliveries_due<'a>(
         &'a self,
         channel: &'a str,

@@ -36,8 +36,8 @@ pub use channel::{
     NewSetAside, SetAside, SetAsideId,
 };
 pub use delivery::{
-    Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryUpdate, MAX_SHOWN, NewDelivery, NewReceipt, Outbox,
-    Receipt,
+    DELIVERY_WINDOW, Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryUpdate, MAX_SHOWN, NewDelivery,
+    NewReceipt, Outbox, Receipt,
 };
 pub use error::StoreError;
 pub use event::{Delta, DoneReason, ErrorCode, Event, EventBody, TurnError, Usage};
@@ -56,8 +56,10 @@ pub use kv::{
 pub use ledger::{CallOutcome, Ledger, LedgerEntry, LedgerFilter, LedgerRecord, ModelCall, ModelCallEnd, ModelCallId};
 pub use memory::{MemoryLimits, MemoryStore};
 pub use message::{Block, Message, Role, StopReason, StoredMessage, TokenUsage, ToolContent, ToolResult, ToolUse};
-pub use pairing::{NewPairing, PAIRING_WINDOW, Pairing, PairingState, Pairings, Writer, WriterKind};
-pub use portable::{ExportCursor, ExportPage, PORTABLE_VERSION, Portable, Record};
+pub use pairing::{MAX_PENDING, NewPairing, PAIRING_WINDOW, Pairing, PairingState, Pairings, Writer, WriterKind};
+pub use portable::{
+    ExportCursor, ExportPage, OLDEST_PORTABLE_VERSION, PORTABLE_VERSION, Portable, PortableDestination, Record,
+};
 pub use retention::Retention;
 pub use turn::{
     Accept, Accepted, CallAnswered, CallState, Destination, Dispatch, IDEMPOTENCY_WINDOW, Idempotency, MAX_ADDRESS,
@@ -81,7 +83,7 @@ pub trait Store: PluginData + SessionFiles + Channels + Outbox + Pairings + Ledg
     /// repeated idempotency key opens nothing.
     ///
     /// # Errors
-    /// Nothing was stored.
+    /// Nothing was stored. [`StoreError::TooLarge`], where the address of its destination is.
     fn accept(&self, accept: Accept) -> BoxFuture<'_, Result<Accepted, StoreError>>;
 
     /// Stores what a turn did since its last transaction.
@@ -172,7 +174,7 @@ pub trait Store: PluginData + SessionFiles + Channels + Outbox + Pairings + Ledg
     fn delete<'a>(&'a self, session: &'a SessionKey, epoch: Epoch) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// Removes what is older or more than is to be kept of an agent's sessions, and what has passed its
-    /// window everywhere; turns that are open stay whole. Does a bounded amount of work, and says
+    /// window everywhere (keys, events that were seen, settled deliveries of no session, codes); turns that are open stay whole. Does a bounded amount of work, and says
     /// whether there is more of it.
     fn retain(&self, retention: Retention) -> BoxFuture<'_, Result<bool, StoreError>>;
 

@@ -10,6 +10,9 @@ use super::{StoreError, Timestamp};
 /// How long a code can be approved.
 pub const PAIRING_WINDOW: Duration = Duration::from_secs(60 * 60);
 
+/// The most writers of one channel that wait. The oldest go.
+pub const MAX_PENDING: usize = 1_000;
+
 /// Who is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -33,14 +36,15 @@ pub struct Writer {
     pub id: String,
 }
 
-/// A writer who asks to be let in.
+/// A writer who asks to be let in. One who waits already has the new code from now on; one who was let in
+/// stays so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewPairing {
     /// Who.
     pub writer: Writer,
     /// As the platform shows them, for the owner's eyes; anyone can choose any name.
     pub name: Option<String>,
-    /// By which the owner approves: unlike all that are pending.
+    /// By which the owner approves: unlike all that are pending. Who waits under the same has to ask again.
     pub code: String,
     /// When; the code can be approved for [`PAIRING_WINDOW`].
     pub now: Timestamp,
@@ -77,7 +81,7 @@ pub struct Pairing {
     pub state: PairingState,
 }
 
-/// Who was let in, and who waits. What is pending past its window is not there.
+/// Who was let in, and who waits. What is pending past its window is not there. A part of [`super::Store`].
 pub trait Pairings: Send + Sync + 'static {
     /// How far one writer is; nothing where they neither asked nor were let in.
     fn pairing<'a>(&'a self, writer: &'a Writer, now: Timestamp) -> BoxFuture<'a, Result<Option<Pairing>, StoreError>>;

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use bytes::Bytes;
-
-use super::{Epoch, Event, LedgerEntry, Message, NewDelivery, SessionKey, Timestamp, ToolResult, TurnId};
+use super::{Epoch, Event, LedgerEntry, Message, NewDelivery, SessionKey, StoreError, Timestamp, ToolResult, TurnId};
 
 /// How long an idempotency key is remembered.
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
@@ -32,6 +31,20 @@ pub struct Accept {
     pub now: Timestamp,
 }
 
+impl Accept {
+    /// Whether it may be stored, whatever there is already.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`].
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let address = self.destination.as_ref().map_or(0, |destination| destination.address.len());
+        if address > MAX_ADDRESS {
+            return Err(StoreError::TooLarge { what: "the address of an answer", limit: MAX_ADDRESS });
+        }
+        Ok(())
+    }
+}
+
 /// A client's key for a message, kept for [`IDEMPOTENCY_WINDOW`] within the session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Idempotency {
@@ -44,7 +57,7 @@ pub struct Idempotency {
 /// The largest address of a [`Destination`], in bytes.
 pub const MAX_ADDRESS: usize = 64 << 10;
 
-/// Where a turn's answer goes. Kept with the turn until it ends, so that one that is taken up again
+/// Where a turn's answer goes. Kept with the turn until it ends, and no longer, so that one that is taken up again
 /// still knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
