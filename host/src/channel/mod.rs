@@ -11,7 +11,10 @@
 //! - `gate/`: who may write, and what the host answers itself;
 //! - `outbox/`: answers on their way to the platform, until they are settled.
 
+mod directory;
 mod line;
 mod route;
+pub mod webhook;
 
+pub use directory::{ChannelDirectory, ChannelStatus, NoChannels, Received, ReplayError, Sent, WebhookStatus};
 pub use line::ChannelHealth;
