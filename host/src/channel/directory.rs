@@ -38,6 +38,20 @@ pub struct ChannelStatus {
     pub sent: Sent,
 }
 
+impl ChannelHealth {
+    /// In a word, as JSON has it too.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Connecting { .. } => "connecting",
+            Self::Ready => "ready",
+            Self::Degraded { .. } => "degraded",
+            Self::Failed { .. } => "failed",
+            Self::Quarantined { .. } => "quarantined",
+        }
+    }
+}
+
 /// A channel's webhook.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct WebhookStatus {

@@ -11,6 +11,7 @@ use super::reload::{self, Reloads};
 use super::storage::Storage;
 use super::{CliError, GatewayArgs, output, retention};
 use crate::agent::{Dispatcher, Parts};
+use crate::channel::NoChannels;
 use crate::config::{Config, Loaded, StorageUrl};
 use crate::gateway::{Gateway, GatewayState};
 use crate::home::Home;
@@ -66,6 +67,7 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         version: env!("CARGO_PKG_VERSION"),
         demo: demo.is_some().then(|| DEMO.to_owned()),
         storage: url,
+        channels: Arc::new(NoChannels),
     };
     let gateway = Gateway::bind(&config.gateway, token.as_ref(), state).map_err(CliError::failed)?;
     // Once the address is ours, and before anyone is heard.
