@@ -13,8 +13,10 @@
 
 mod channels;
 mod counts;
+mod directory;
 mod driver;
 mod gate;
+mod jwks;
 mod line;
 mod outbox;
 mod outward;
@@ -23,9 +25,11 @@ mod route;
 #[cfg(test)]
 mod testing;
 mod transport;
-mod webhook;
+mod way_out;
+pub mod webhook;
 
 pub use channels::{ChannelError, Channels};
+pub use directory::{ChannelDirectory, ChannelStatus, NoChannels, Received, ReplayError, Sent, WebhookStatus};
 pub use line::ChannelHealth;
 pub use outbox::{OrderError, OutboxEntry, OutboxList, OutboxState};
 pub use outward::SetupError;

@@ -69,6 +69,12 @@ impl SecretRules {
         Self { rules: grants.secrets.iter().map(rule).collect() }
     }
 
+    /// A secret by its plugin's name for it, for what stays with the host: a webhook's verification.
+    #[must_use]
+    pub(crate) fn kept(&self, name: &str) -> Option<&Secret> {
+        self.rules.get(name)?.secret.as_ref()
+    }
+
     /// A secret by the plugin's name for it, if it may be sent to this origin. In the clear it may
     /// where a pattern of its `hosts` begins with `http://`.
     ///
