@@ -13,7 +13,9 @@
 
 mod directory;
 mod line;
+mod outward;
 mod route;
+mod transport;
 pub mod webhook;
 
 pub use directory::{ChannelDirectory, ChannelStatus, NoChannels, Received, ReplayError, Sent, WebhookStatus};
