@@ -14,15 +14,13 @@ use tracing::{info, warn};
 use super::counts::Counts;
 use super::directory::{ChannelDirectory, ChannelStatus, ReplayError, Sent, WebhookStatus};
 use super::driver::{Driver, DriverParts, Request};
-use super::jwks::Jwks;
 use super::line::{Line, LineParts};
 use super::outbox::{DeliveryFrame, Outbox, OutboxParts, Sends};
 use super::outward::{Outward, SetupError};
 use super::post::Post;
 use super::transport::{TransportLimits, Transports};
 use super::way_out::WayOut;
-use super::webhook::verify::VerifierParts;
-use super::webhook::{Endpoint, EndpointParts, Verifier, VerifierError, WebhookCall, Webhooks};
+use super::webhook::{Endpoint, VerifierError, WebhookCall, Webhooks};
 use crate::agent::Dispatcher;
 use crate::config::{ChannelConfig, Config, DeliveryConfig, PluginName};
 use crate::runtime::{ChannelPlugin, Consent, Objection, Proposal, Registry, SwapGuard};
@@ -192,7 +190,8 @@ impl Inner {
         let stored = stored.map_err(|error| ChannelError::State { channel: name.clone(), error })?;
         let is_new = stored.is_none();
         let outward = Outward::of(&plugin).map_err(|error| ChannelError::Setup { channel: name.clone(), error })?;
-        let endpoint = self.endpoint(&plugin, &config, &outward, calls.clone(), None)?;
+        let endpoint = Endpoint::of(&plugin, &config, calls.clone())
+            .map_err(|error| ChannelError::Webhook { channel: name.clone(), error })?;
         let store = Arc::clone(self.dispatcher.store());
         let way_out: Arc<dyn Sends> = Arc::new(WayOut { outward: Arc::clone(&outward), store });
         let sends = watch::Sender::new(way_out);
@@ -227,39 +226,6 @@ impl Inner {
 }
 
 impl Inner {
-    /// The webhook of a channel that has one. Where it had one before, it is the same in another form.
-    fn endpoint(
-        &self,
-        plugin: &ChannelPlugin,
-        config: &ChannelConfig,
-        outward: &Arc<Outward>,
-        calls: mpsc::Sender<WebhookCall>,
-        before: Option<&Endpoint>,
-    ) -> Result<Option<Endpoint>, ChannelError> {
-        let Some(webhook) = &plugin.setup().webhook else { return Ok(None) };
-        let channel = plugin.plugin().name().clone();
-        let out = plugin.out();
-        let parts = VerifierParts {
-            secret: &|name| out.secrets().kept(name).cloned(),
-            webhook_url: config.webhook_url.as_deref(),
-            unsigned: config.unsigned_webhook,
-            jwks: Some(Arc::new(Jwks(Arc::clone(outward)))),
-        };
-        let verifier = Verifier::new(webhook, &parts)
-            .map_err(|error| ChannelError::Webhook { channel: channel.clone(), error })?;
-        let parts = EndpointParts {
-            channel,
-            verifier,
-            calls,
-            webhook_url: config.webhook_url.clone(),
-            max_body: usize::try_from(out.body_limit()).unwrap_or(usize::MAX),
-        };
-        Ok(Some(match before {
-            Some(before) => before.changed(parts),
-            None => Endpoint::new(parts),
-        }))
-    }
-
     fn open(&self, running: &mut Running) {
         let Some(waiting) = &running.waiting else { return };
         let outbox = Outbox::start(OutboxParts {
@@ -358,7 +324,10 @@ impl Inner {
             (requests.clone(), line.config.clone(), calls.clone(), endpoint.clone())
         };
         let outward = Outward::of(&plugin).map_err(|error| error.to_string())?;
-        let endpoint = self.endpoint(&plugin, &config, &outward, calls, before.as_ref());
+        let endpoint = match &before {
+            Some(before) => before.replaced(&plugin, &config),
+            None => Endpoint::of(&plugin, &config, calls),
+        };
         let endpoint = endpoint.map_err(|error| error.to_string())?;
         let (answer, tried) = oneshot::channel();
         let gone = || format!("the channel `{name}` has stopped; restart the gateway");

@@ -16,7 +16,6 @@ mod counts;
 mod directory;
 mod driver;
 mod gate;
-mod jwks;
 mod line;
 mod outbox;
 mod outward;

@@ -14,10 +14,13 @@ use tracing::debug;
 
 use super::body::{self, BodyError};
 use super::counts::{Ending, WebhookCounts};
+use super::keys::ChannelKeys;
 use super::replay::{Begun, Replays};
-use super::verify::{Head, Refusal, Verified};
-use super::{Verifier, WebhookAnswer, WebhookCall, WebhookReading};
-use crate::config::PluginName;
+use super::verify::{Head, Refusal, Verified, VerifierParts};
+use super::{Verifier, VerifierError, WebhookAnswer, WebhookCall, WebhookReading};
+use crate::config::{ChannelConfig, PluginName};
+use crate::runtime::ChannelPlugin;
+use crate::runtime::bindings::channel::Verification;
 use crate::runtime::bindings::types;
 use crate::store::Timestamp;
 
@@ -77,6 +80,34 @@ pub struct EndpointParts {
     pub max_body: usize,
 }
 
+impl EndpointParts {
+    fn of(
+        plugin: &ChannelPlugin,
+        config: &ChannelConfig,
+        calls: mpsc::Sender<WebhookCall>,
+    ) -> Result<Option<Self>, VerifierError> {
+        let Some(webhook) = &plugin.setup().webhook else { return Ok(None) };
+        let out = plugin.out();
+        let parts = VerifierParts {
+            secret: &|name| out.secrets().known(name).cloned(),
+            webhook_url: config.webhook_url.as_deref(),
+            unsigned: config.unsigned_webhook,
+            jwks: match webhook.verification {
+                Verification::Jwt(_) => ChannelKeys::of(plugin),
+                _ => None,
+            },
+        };
+        Ok(Some(Self {
+            channel: plugin.plugin().name().clone(),
+            verifier: Verifier::new(webhook, &parts)?,
+            calls,
+            webhook_url: config.webhook_url.clone(),
+            // A body is both: what the plugin is given in one call, and a body of HTTP.
+            max_body: plugin.max_input().min(usize::try_from(out.body_limit()).unwrap_or(usize::MAX)),
+        }))
+    }
+}
+
 /// What is answered to a call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -108,6 +139,31 @@ pub enum Outcome {
 }
 
 impl Endpoint {
+    /// The webhook of a channel, as its plugin declares it; nothing where it has none.
+    ///
+    /// # Errors
+    /// Its calls cannot be verified as it is configured.
+    pub(in crate::channel) fn of(
+        plugin: &ChannelPlugin,
+        config: &ChannelConfig,
+        calls: mpsc::Sender<WebhookCall>,
+    ) -> Result<Option<Self>, VerifierError> {
+        Ok(EndpointParts::of(plugin, config, calls)?.map(Self::new))
+    }
+
+    /// The webhook of the same channel as another version of its plugin declares it.
+    ///
+    /// # Errors
+    /// Its calls cannot be verified as it is configured.
+    pub(in crate::channel) fn replaced(
+        &self,
+        plugin: &ChannelPlugin,
+        config: &ChannelConfig,
+    ) -> Result<Option<Self>, VerifierError> {
+        let parts = EndpointParts::of(plugin, config, self.inner.calls.clone())?;
+        Ok(parts.map(|parts| self.changed(parts)))
+    }
+
     /// A webhook.
     #[must_use]
     pub fn new(parts: EndpointParts) -> Self {

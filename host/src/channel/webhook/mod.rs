@@ -9,6 +9,7 @@
 mod body;
 mod counts;
 mod endpoint;
+mod keys;
 mod replay;
 pub mod verify;
 

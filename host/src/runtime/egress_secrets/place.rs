@@ -69,12 +69,6 @@ impl SecretRules {
         Self { rules: grants.secrets.iter().map(rule).collect() }
     }
 
-    /// A secret by its plugin's name for it, for what stays with the host: a webhook's verification.
-    #[must_use]
-    pub(crate) fn kept(&self, name: &str) -> Option<&Secret> {
-        self.rules.get(name)?.secret.as_ref()
-    }
-
     /// A secret by the plugin's name for it, if it may be sent to this origin. In the clear it may
     /// where a pattern of its `hosts` begins with `http://`.
     ///
@@ -86,6 +80,13 @@ impl SecretRules {
             return Err(Unbound::Elsewhere);
         }
         rule.secret.as_ref().ok_or(Unbound::Unknown)
+    }
+
+    /// A secret by the plugin's name for it, wherever it is bound to: for what is compared with it, and
+    /// not for what is sent.
+    #[must_use]
+    pub fn known(&self, name: &str) -> Option<&Secret> {
+        self.rules.get(name)?.secret.as_ref()
     }
 
     /// All secrets that may be sent to this origin.
