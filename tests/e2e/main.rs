@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod harness;
+mod platform;
 
 mod abort;
 mod access;

@@ -1,0 +1,18 @@
+//! Servers that act as the platforms, over real HTTP, WebSocket and TLS on loopback. They are strict about every
+//! field that they are sent, and misbehave as a test has planned.
+//!
+//! What breaks a platform's rules is answered as the platform would, and fails the test at its end.
+
+#![allow(dead_code, unused_imports, reason = "each test target uses what it needs")]
+
+mod check;
+mod desk;
+mod multipart;
+mod push;
+mod server;
+pub(crate) mod telegram;
+
+pub(crate) use desk::{Seen, Trouble};
+pub(crate) use push::{Hook, Pushed, SigningKey, hmac_sha256, now};
+pub(crate) use server::{Answer, CA_FILE, Scheme};
+pub(crate) use telegram::Telegram;
