@@ -7,12 +7,14 @@
 
 mod check;
 mod desk;
+pub(crate) mod discord;
 mod multipart;
 mod push;
 mod server;
 pub(crate) mod telegram;
 
 pub(crate) use desk::{Seen, Trouble};
+pub(crate) use discord::Discord;
 pub(crate) use push::{Hook, Pushed, SigningKey, hmac_sha256, now};
 pub(crate) use server::{Answer, CA_FILE, Scheme};
 pub(crate) use telegram::Telegram;
