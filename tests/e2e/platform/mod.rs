@@ -6,15 +6,18 @@
 #![allow(dead_code, unused_imports, reason = "each test target uses what it needs")]
 
 mod check;
+mod courier;
 mod desk;
 pub(crate) mod discord;
 mod multipart;
 mod push;
 mod server;
+pub(crate) mod slack;
 pub(crate) mod telegram;
 
 pub(crate) use desk::{Seen, Trouble};
 pub(crate) use discord::Discord;
 pub(crate) use push::{Hook, Pushed, SigningKey, hmac_sha256, now};
 pub(crate) use server::{Answer, CA_FILE, Scheme};
+pub(crate) use slack::Slack;
 pub(crate) use telegram::Telegram;
