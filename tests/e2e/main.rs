@@ -10,6 +10,7 @@ mod abort;
 mod access;
 mod canary;
 mod capabilities;
+mod channels;
 mod cli;
 mod code;
 mod conversation;

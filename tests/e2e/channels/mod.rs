@@ -1,0 +1,3 @@
+//! Channels on the real binary, with servers that act as their platforms.
+
+mod refusals;
