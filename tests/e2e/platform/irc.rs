@@ -179,6 +179,7 @@ struct Client<'a> {
     welcome: bool,
     channels: HashSet<String>,
     ahead_until: Instant,
+    over: bool,
 }
 
 async fn serve(stream: Box<dyn Stream>, shared: &Shared) {
@@ -195,6 +196,7 @@ async fn serve(stream: Box<dyn Stream>, shared: &Shared) {
         welcome: false,
         channels: HashSet::new(),
         ahead_until: Instant::now(),
+        over: false,
     };
     let mut line = Vec::new();
     loop {
@@ -227,13 +229,17 @@ impl Client<'_> {
         let _ = self.out.send(Out::Line(format!(":irc.example {line}")));
     }
 
-    fn wrong(&self, why: impl std::fmt::Display) {
+    fn wrong(&mut self, why: impl std::fmt::Display) {
+        self.over = true;
         self.shared.desk.violation(why.to_string());
         let _ = self.out.send(Out::Line(format!("ERROR :{why}")));
         let _ = self.out.send(Out::Cut);
     }
 
     fn hears(&mut self, line: &[u8]) {
+        if self.over {
+            return;
+        }
         let Some(text) = line.strip_suffix(b"\r\n").and_then(|line| std::str::from_utf8(line).ok()) else {
             return self.wrong(format!("no line of UTF-8 that ends with CR LF: {line:?}"));
         };
@@ -310,7 +316,7 @@ impl Client<'_> {
         }
     }
 
-    fn speak(&self, nick: &str, target: &str, said: &str) {
+    fn speak(&mut self, nick: &str, target: &str, said: &str) {
         if said.is_empty() {
             return self.wrong("412: no text to send");
         }
