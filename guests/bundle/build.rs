@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match exoclaw_builder::bundle("..", &["calculator", "clock", "echo", "loopback"]) {
+    match exoclaw_builder::bundle("..", &["calculator", "clock", "echo", "loopback", "telegram"]) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("cargo::error={error}");
