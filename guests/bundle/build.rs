@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match exoclaw_builder::bundle("..", &["calculator", "clock", "echo", "loopback", "telegram"]) {
+    match exoclaw_builder::bundle(
+        "..",
+        &["calculator", "clock", "echo", "irc", "loopback", "telegram", "webhook", "whatsapp"],
+    ) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("cargo::error={error}");
