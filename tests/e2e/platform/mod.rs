@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports, reason = "each test target uses what it needs")]
 
 mod check;
+pub(crate) mod config;
 mod courier;
 mod desk;
 pub(crate) mod discord;
@@ -18,6 +19,7 @@ pub(crate) mod slack;
 pub(crate) mod telegram;
 pub(crate) mod whatsapp;
 
+pub(crate) use config::trusting;
 pub(crate) use desk::{Seen, Trouble};
 pub(crate) use discord::Discord;
 pub(crate) use github::GitHub;

@@ -18,6 +18,7 @@ use gateway::Gateway;
 pub(crate) use gateway::{Hangup, Intents};
 pub(crate) use interactions::SIGNING_SEED;
 use limits::Limits;
+pub(crate) use limits::too_many as limits_too_many;
 
 /// What the bot is known by.
 pub(crate) const TOKEN: &str = "MTEwMDAwMDAwMDAwMDAwMDAwMA.FAKEFK.fake-token-of-a-bot-for-tests";

@@ -139,6 +139,11 @@ fn carry_out(api: &Api, request: &Request, route: &[&str]) -> Outcome {
                 &json!({"id": channel.id, "type": kind, "guild_id": guild, "parent_id": channel.parent}),
             ))
         }
+        ("GET", ["guilds", guild, "roles"]) => {
+            let everyone = json!({"id": guild, "name": "@everyone", "permissions": "0", "managed": false});
+            let own = json!({"id": "1300", "name": "exo", "managed": true, "tags": {"bot_id": BOT_ID}});
+            Ok(Answer::json(200, &json!([everyone, own])))
+        }
         ("PUT", ["applications", APPLICATION_ID, "commands"]) => {
             let commands: Value = serde_json::from_slice(&request.body).map_err(invalid)?;
             if !commands.is_array() {

@@ -16,6 +16,7 @@ use super::desk::{Desk, Seen};
 use super::push::{Hook, Pushed, hmac_sha256, now};
 use super::server::{Answer, Platform, Request, Scheme, Server, Socket};
 use socket::SocketMode;
+pub(crate) use web::too_many as slack_too_many;
 
 pub(crate) const BOT_TOKEN: &str = "xoxb-100000000001-200000000002-FakeTokenForTests0000000";
 pub(crate) const APP_TOKEN: &str = "xapp-1-A000000001-300000000003-faketokenoftheappfortests";

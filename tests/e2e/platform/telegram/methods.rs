@@ -74,10 +74,12 @@ const FILE: &[Field] = &[
 const EMOJI: &[&str] = &["👍", "👎", "❤", "🔥", "🎉", "👀", "👌", "🤔", "😁"];
 
 pub(super) async fn answer(api: &BotApi, request: &Request) -> Answer {
-    if let Some(path) = request.path.strip_prefix("/file/bot") {
-        return download(api, request, path);
-    }
     let segments = request.segments();
+    if let [file, path @ ..] = segments.as_slice()
+        && file == "file"
+    {
+        return download(api, request, &path.join("/"));
+    }
     let [bot, method] = segments.as_slice() else {
         return refused(api, request, (404, "Not Found".into()));
     };
@@ -162,6 +164,10 @@ async fn carry_out(api: &BotApi, request: &Request, method: &str) -> Outcome {
                 "editMessageText" => {
                     hold(EDIT)?;
                     edit(api, &fields)
+                }
+                "deleteMessage" => {
+                    hold(&[need("chat_id", Kind::Id), need("message_id", Kind::Whole)])?;
+                    delete(api, &fields)
                 }
                 "sendChatAction" => {
                     hold(ACTION)?;
@@ -358,6 +364,17 @@ fn edit(api: &BotApi, fields: &Map<String, Value>) -> Outcome {
     Ok(message(api, &edited))
 }
 
+fn delete(api: &BotApi, fields: &Map<String, Value>) -> Outcome {
+    let (chat, _) = place(api, fields, false)?;
+    let number = fields["message_id"].as_i64().unwrap_or_default();
+    let deleted = api.messages.edit(|messages| {
+        let before = messages.len();
+        messages.retain(|shown| shown.chat != chat || shown.number != number);
+        before > messages.len()
+    });
+    if deleted { Ok(true.into()) } else { Err(bad("message to delete not found")) }
+}
+
 fn react(api: &BotApi, fields: &Map<String, Value>) -> Outcome {
     let (chat, _) = place(api, fields, false)?;
     let number = fields["message_id"].as_i64().unwrap_or_default();
@@ -423,7 +440,7 @@ fn send_file(
 
 fn download(api: &BotApi, request: &Request, path: &str) -> Answer {
     let refuse = |status: u16, description: &str| refused(api, request, (status, description.into()));
-    let Some(path) = path.strip_prefix(TOKEN).and_then(|path| path.strip_prefix('/')) else {
+    let Some(path) = path.strip_prefix("bot").and_then(|path| path.strip_prefix(TOKEN)?.strip_prefix('/')) else {
         return refuse(401, "Unauthorized");
     };
     let state = api.state.lock().expect("no poison");

@@ -19,6 +19,9 @@ use updates::Updates;
 /// What the bot is known by.
 pub(crate) const TOKEN: &str = "7000000001:AAE-fake-token-of-a-bot-for-tests_00";
 
+/// What it is told to send with each push.
+pub(crate) const WEBHOOK_SECRET: &str = "webhook-secret_0123456789abcdef";
+
 const BOT_ID: i64 = 7_000_000_001;
 pub(crate) const BOT_NAME: &str = "exo_test_bot";
 
