@@ -1,10 +1,13 @@
 //! What a test plans for a platform, and what the platform notes.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::Range;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::dice::Dice;
 use super::server::Answer;
 use crate::harness::{Gate, within};
 
@@ -30,6 +33,14 @@ pub(crate) struct Desk {
     operations: Seen<String>,
     violations: Mutex<Vec<String>>,
     answered: Mutex<HashSet<u64>>,
+    lags: Mutex<HashMap<String, Lag>>,
+}
+
+/// How long answers take, from somewhere in a range of milliseconds.
+#[derive(Debug)]
+struct Lag {
+    range: Range<u64>,
+    dice: Dice,
 }
 
 impl Desk {
@@ -51,6 +62,17 @@ impl Desk {
         };
         self.operations.push(operation.to_owned());
         trouble
+    }
+
+    /// Lets answers to requests of this kind, once they are carried out, take so many milliseconds.
+    pub(crate) fn lag(&self, operation: &str, range: Range<u64>, seed: u64) {
+        let lag = Lag { range, dice: Dice::new(seed) };
+        self.lags.lock().expect("no poison").insert(operation.to_owned(), lag);
+    }
+
+    pub(super) fn lag_of(&self, operation: &str) -> Option<Duration> {
+        let mut lags = self.lags.lock().expect("no poison");
+        lags.get_mut(operation).map(|lag| lag.dice.millis(lag.range.clone()))
     }
 
     /// What was asked of the platform, in order.

@@ -303,7 +303,13 @@ async fn serve<P: Platform>(stream: Box<dyn Stream>, numbers: &AtomicU64, platfo
 async fn attend<P: Platform>(platform: &P, request: &Request) -> Option<Answer> {
     let operation = platform.operation(request);
     match platform.desk().trouble(&operation) {
-        None => Some(platform.answer(request).await),
+        None => {
+            let answer = platform.answer(request).await;
+            if let Some(lag) = platform.desk().lag_of(&operation) {
+                tokio::time::sleep(lag).await;
+            }
+            Some(answer)
+        }
         Some(Trouble::Refuse(answer)) => Some(answer),
         Some(Trouble::DropBefore) => None,
         Some(Trouble::DropAfter) => {
