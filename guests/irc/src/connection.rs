@@ -50,9 +50,9 @@ pub fn receive(call: Call<'_, Irc>, event: Event) -> Result<Received<State>, Err
     })
 }
 
-/// A line to be sent.
+/// A line to be sent. What a server said goes into some; nothing in it ends a line.
 pub fn send(line: impl Into<String>) -> Action {
-    send_template(channel::text(line))
+    send_template(channel::text(line.into().replace(['\r', '\n', '\0'], "")))
 }
 
 /// The same, with a secret in it.

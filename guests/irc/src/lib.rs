@@ -123,3 +123,6 @@ exoclaw_guest::channel!(Irc);
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod properties;

@@ -71,3 +71,6 @@ exoclaw_guest::channel!(AnyWebhook);
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod properties;

@@ -53,7 +53,10 @@ fn known<T: serde::de::DeserializeOwned>(value: &Value) -> Option<T> {
 }
 
 fn one(value: &Messages, message: payload::Message) -> Option<Message> {
-    let sender = message.from.as_ref().or(message.from_user_id.as_ref()).filter(|id| !id.is_empty())?;
+    let sender = message.from.as_ref().or(message.from_user_id.as_ref()).filter(|id| is_id(id))?;
+    if !is_id(&message.id) || !is_id(&value.metadata.phone_number_id) {
+        return None;
+    }
     if message.group_id.is_some() {
         // Answered in private, it would be an answer to another conversation.
         log(Level::Info, "a message in a group is left out: groups are not supported");
@@ -104,7 +107,7 @@ fn one(value: &Messages, message: payload::Message) -> Option<Message> {
         Content::Button { button } => said.text = button.text,
         Content::Reaction { reaction } => {
             said.kind = Kind::Reaction(reaction.emoji.filter(|emoji| !emoji.is_empty())?);
-            said.id = reaction.message_id;
+            said.id = Some(reaction.message_id).filter(|id| is_id(id))?;
         }
         Content::Other => {
             log(Level::Info, "a message of a type that is not supported is left out");
@@ -145,5 +148,10 @@ fn receipt(status: payload::Status) -> Option<Receipt> {
         }),
         _ => return None,
     };
-    Some(Receipt { id: status.id, status: is })
+    Some(Receipt { id: status.id, status: is }).filter(|receipt| is_id(&receipt.id))
+}
+
+/// What the host can keep something by.
+fn is_id(id: &str) -> bool {
+    (1..=1024).contains(&id.len())
 }

@@ -136,3 +136,6 @@ exoclaw_guest::channel!(WhatsApp);
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod properties;

@@ -1,0 +1,5 @@
+//! Slack.
+mod emoji;
+mod settings;
+mod state;
+mod text;
