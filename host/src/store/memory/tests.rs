@@ -14,6 +14,7 @@ fn accept(peer: &str, turn: u64, now: u64, key: Option<(&str, u8)>) -> Accept {
         session: session(peer),
         turn: TurnId::new(Timestamp(now), turn),
         message: Arc::new(Message::text(Role::User, format!("message {turn}"))),
+        destination: None,
         idempotency: key.map(|(key, digest)| Idempotency { key: key.into(), digest: [digest; 32] }),
         epoch: Epoch(0),
         now: Timestamp(now),
@@ -146,4 +147,19 @@ async fn a_reset_hides_the_past_from_the_model_and_keeps_the_history() -> Result
     assert_eq!(store.history(&session("p"), None, 10).await?.items.len(), 1);
     assert!(!store.reset(&session("nobody"), Timestamp(2)).await?);
     Ok(())
+}
+
+#[tokio::test]
+async fn what_a_channel_may_not_store_leaves_nothing() -> Result {
+    contract::what_a_channel_may_not_store_leaves_nothing(&MemoryStore::new(MemoryLimits::default())).await
+}
+
+#[tokio::test]
+async fn writers_who_wait_are_bounded() -> Result {
+    contract::writers_who_wait_are_bounded(&MemoryStore::new(MemoryLimits::default())).await
+}
+
+#[tokio::test]
+async fn what_is_of_no_session_goes_when_its_window_has_passed() -> Result {
+    contract::what_is_of_no_session_goes_when_its_window_has_passed(&MemoryStore::new(MemoryLimits::default())).await
 }

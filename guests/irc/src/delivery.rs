@@ -1,0 +1,84 @@
+//! What the agent says, line by line.
+
+use exoclaw_chat::{Limit, Plain, Unit, render};
+use exoclaw_guest::channel::{Content, Next, OutboundFrame, Outgoing, Step, TaggedOutboundFrame, text};
+use serde::{Deserialize, Serialize};
+
+use crate::TAG;
+use crate::line::{is_channel, is_param};
+use crate::state::{Phase, State};
+use crate::text::lines;
+
+/// So many lines at a stroke; RFC 1459, section 8.10, lets a client be ten seconds ahead, at two a line.
+const BURST: usize = 4;
+/// Then one in so many milliseconds.
+const PACE: u32 = 2_000;
+/// How long to wait for a connection before looking again, in milliseconds.
+const CONNECTION: u32 = 5_000;
+/// Until when an answer is worth sending, in milliseconds after it was made.
+const WORTH: u64 = 1_800_000;
+
+/// How far it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    /// Lines given to the host.
+    pub sent: usize,
+    /// The connection that they went to.
+    pub connection: String,
+    /// Whether it has waited since the last one.
+    pub rested: bool,
+}
+
+pub fn next(now: u64, state: &State, outgoing: &Outgoing, progress: Progress) -> Step<Progress> {
+    let markdown = match &outgoing.content {
+        Content::Markdown(markdown) => markdown,
+        // Nobody would see it.
+        Content::Typing | Content::Draft(_) => return Next::Done(vec![]).into(),
+        Content::File(file) => return Next::Rejected(format!("IRC carries no files: {}", file.name)).into(),
+        Content::Reaction(_) => return Next::Rejected("IRC has no reactions".into()).into(),
+    };
+    let target = target(outgoing);
+    let lines = Some(target).filter(|target| is_param(target)).and_then(|target| lines(&plain(markdown), target));
+    let Some(lines) = lines else {
+        return Next::Rejected(format!("{target:?} is nobody to whom a message could be sent")).into();
+    };
+    // Nothing tells whether a line arrived. As long as the connection stands, all before did.
+    if progress.sent > 0 && progress.connection != state.connection {
+        let why = format!("the connection was lost behind line {} of {}", progress.sent, lines.len());
+        return Next::Unknown(why).into();
+    }
+    let Some(line) = lines.get(progress.sent) else {
+        // IRC has no ids of what was said.
+        return Next::Done(vec![]).into();
+    };
+    if state.phase != Phase::Ready {
+        return match now.saturating_sub(outgoing.created_at) < WORTH {
+            true => Step { progress, ..Next::Wait(CONNECTION).into() },
+            false => Next::Rejected("there was no connection for half an hour".into()).into(),
+        };
+    }
+    if progress.sent >= BURST && !progress.rested {
+        return Step { progress: Progress { rested: true, ..progress }, ..Next::Wait(PACE).into() };
+    }
+    let frame = OutboundFrame::Text(text(format!("PRIVMSG {target} :{line}")));
+    Step {
+        progress: Progress { sent: progress.sent + 1, connection: state.connection.clone(), rested: false },
+        ..Next::Frame(TaggedOutboundFrame { tag: TAG.into(), frame }).into()
+    }
+}
+
+/// A channel, or whoever wrote last. Without a handle, an account is called as its nick mostly is.
+fn target(outgoing: &Outgoing) -> &str {
+    let peer = outgoing.address.peer.as_str();
+    if is_channel(peer) {
+        return peer;
+    }
+    let nick = outgoing.handle.as_deref().and_then(|handle| std::str::from_utf8(handle).ok());
+    nick.filter(|nick| !nick.is_empty()).unwrap_or_else(|| peer.split_once('!').map_or(peer, |(nick, _)| nick))
+}
+
+/// Without any markup; it is cut into lines afterwards.
+fn plain(markdown: &str) -> String {
+    let parts = render(markdown, &Plain, Limit::new(usize::MAX, Unit::Bytes));
+    parts.into_iter().map(|part| part.markup).collect()
+}

@@ -1,0 +1,28 @@
+//! What a channel has done since the gateway started, in numbers.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::driver::Taken;
+
+/// Of one channel.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Events put to the plugin.
+    pub(super) events: AtomicU64,
+    /// Messages that were taken.
+    pub(super) messages: AtomicU64,
+    /// Messages of which only the id is kept.
+    pub(super) noted: AtomicU64,
+    /// Messages that were seen before.
+    pub(super) repeats: AtomicU64,
+    /// Events that were set aside.
+    pub(super) set_aside: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn took(&self, taken: &Taken) {
+        self.messages.fetch_add(taken.accepted, Ordering::Relaxed);
+        self.noted.fetch_add(taken.noted, Ordering::Relaxed);
+        self.repeats.fetch_add(taken.repeats, Ordering::Relaxed);
+    }
+}
