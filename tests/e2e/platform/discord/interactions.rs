@@ -96,6 +96,11 @@ pub(super) fn follow_up(
 ) -> Result<Answer, (u16, u32, String)> {
     let open = api.state.lock().expect("no poison").interactions.get(token).cloned();
     let open = open.ok_or_else(|| (404, 10_015, "Unknown Webhook".to_owned()))?;
+    if (method, rest) == ("GET", ["messages", "@original"].as_slice()) {
+        // LOADING, as long as the bot thinks.
+        let flags = if open.original.is_none() { 128 } else { 0 };
+        return Ok(Answer::json(200, &json!({"id": open.original, "channel_id": open.channel, "flags": flags})));
+    }
     let (message, files) = rest::read(request)?;
     check(&message, MESSAGE).map_err(rest::invalid)?;
     let content = rest::content(&message)?;
