@@ -1,0 +1,140 @@
+//! Discord's interactions: commands that it pushes to a webhook, signed, and what answers them.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use super::super::check::check;
+use super::super::push::{Hook, Pushed, SigningKey, now};
+use super::super::server::{Answer, Request};
+use super::rest::{self, MESSAGE};
+use super::{APPLICATION_ID, Api, Channel, Discord, Shown, User};
+
+/// Whose key signs interactions.
+pub(crate) const SIGNING_SEED: u8 = 7;
+
+/// An interaction that may still be answered.
+#[derive(Debug, Clone)]
+pub(super) struct Open {
+    channel: String,
+    /// The message that answers it.
+    original: Option<String>,
+}
+
+impl Discord {
+    /// The application's public key, in hexadecimal.
+    pub(crate) fn public_key() -> String {
+        SigningKey::from_seed(SIGNING_SEED).public()
+    }
+
+    /// Asks who answers, as when the owner enters the webhook's address.
+    pub(crate) async fn pings(&self, hook: &Hook) -> Result<Pushed, String> {
+        let ping = json!({"id": self.api().fresh_id(), "application_id": APPLICATION_ID, "type": 1, "version": 1});
+        self.push(hook, &ping, &SigningKey::from_seed(SIGNING_SEED), now()).await
+    }
+
+    /// A user gives a command with these options; the interaction's token comes back with the webhook's answer.
+    pub(crate) async fn commands(
+        &self,
+        hook: &Hook,
+        (channel, user): (&Channel, &User),
+        (name, options): (&str, Value),
+    ) -> (String, Result<Pushed, String>) {
+        let interaction = self.interaction(channel, user, name, options);
+        let token = interaction["token"].as_str().expect("just made").to_owned();
+        (token, self.push(hook, &interaction, &SigningKey::from_seed(SIGNING_SEED), now()).await)
+    }
+
+    /// A command that is not pushed yet.
+    pub(crate) fn interaction(&self, channel: &Channel, user: &User, name: &str, options: Value) -> Value {
+        let id = self.api().fresh_id();
+        let token = format!("interaction-token-{id}");
+        let open = Open { channel: channel.id.clone(), original: None };
+        self.api().state.lock().expect("no poison").interactions.insert(token.clone(), open);
+        let mut interaction = json!({
+            "id": id, "application_id": APPLICATION_ID, "type": 2, "version": 1, "token": token,
+            "channel_id": channel.id, "channel": {"id": channel.id, "type": u8::from(channel.guild.is_none())},
+            "data": {"id": "1", "name": name, "type": 1, "options": options},
+            "locale": "en-GB", "entitlements": [], "app_permissions": "0",
+        });
+        match &channel.guild {
+            None => interaction["user"] = user.json(),
+            Some(guild) => {
+                interaction["guild_id"] = guild.as_str().into();
+                interaction["member"] = json!({"user": user.json(), "roles": []});
+            }
+        }
+        interaction
+    }
+
+    /// Pushes an interaction, signed with this key for this time.
+    pub(crate) async fn push(
+        &self,
+        hook: &Hook,
+        interaction: &Value,
+        key: &SigningKey,
+        timestamp: u64,
+    ) -> Result<Pushed, String> {
+        let (body, timestamp) = (interaction.to_string(), timestamp.to_string());
+        let signature = key.sign(format!("{timestamp}{body}").as_bytes());
+        let headers = [
+            ("content-type", "application/json"),
+            ("x-signature-ed25519", signature.as_str()),
+            ("x-signature-timestamp", timestamp.as_str()),
+        ];
+        hook.post(&headers, body).await
+    }
+}
+
+/// Messages by an interaction's token.
+pub(super) fn follow_up(
+    api: &Api,
+    request: &Request,
+    method: &str,
+    token: &str,
+    rest: &[&str],
+) -> Result<Answer, (u16, u32, String)> {
+    let open = api.state.lock().expect("no poison").interactions.get(token).cloned();
+    let open = open.ok_or_else(|| (404, 10_015, "Unknown Webhook".to_owned()))?;
+    if (method, rest) == ("GET", ["messages", "@original"].as_slice()) {
+        // LOADING, as long as the bot thinks.
+        let flags = if open.original.is_none() { 128 } else { 0 };
+        return Ok(Answer::json(200, &json!({"id": open.original, "channel_id": open.channel, "flags": flags})));
+    }
+    let (message, files) = rest::read(request)?;
+    check(&message, MESSAGE).map_err(rest::invalid)?;
+    let content = rest::content(&message)?;
+    let target = match (method, rest) {
+        ("POST", []) => None,
+        ("PATCH", ["messages", "@original"]) => open.original.clone(),
+        ("PATCH", ["messages", id]) => Some((*id).to_owned()),
+        _ => return Err((404, 0, "404: Not Found".into())),
+    };
+    let shown = match target {
+        Some(id) => api.messages.edit(|messages| {
+            let shown = messages.iter_mut().find(|shown| shown.id == id)?;
+            shown.earlier.push(std::mem::replace(&mut shown.content, content));
+            Some(shown.clone())
+        }),
+        None => {
+            let shown = Shown {
+                request: request.number,
+                at: Instant::now(),
+                channel: open.channel.clone(),
+                id: api.fresh_id(),
+                content,
+                nonce: None,
+                reply_to: None,
+                earlier: Vec::new(),
+                files,
+            };
+            api.messages.push(shown.clone());
+            let mut state = api.state.lock().expect("no poison");
+            let open = state.interactions.get_mut(token).expect("just seen");
+            open.original.get_or_insert_with(|| shown.id.clone());
+            Some(shown)
+        }
+    };
+    let shown = shown.ok_or_else(|| (404, 10_008, "Unknown Message".to_owned()))?;
+    Ok(Answer::json(200, &json!({"id": shown.id, "channel_id": shown.channel, "content": shown.content})))
+}
