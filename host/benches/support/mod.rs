@@ -98,6 +98,7 @@ fn serve(mut config: Config, providers: &Providers, store: DynStore) -> SocketAd
         config: &config,
         store,
         epoch: Epoch(1),
+        courier: Arc::new(()),
         providers,
         jitter: Arc::new(Jitter::seeded(1)),
         tools: &Registry::default(),

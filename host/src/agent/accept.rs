@@ -8,7 +8,9 @@ use super::Agent;
 use super::dispatch::{MAX_IDEMPOTENCY_KEY, Peer, Submission, SubmitError, Submitted};
 use super::lane::Entry;
 use crate::bus::Topic;
-use crate::store::{Accept, Accepted, DynStore, Epoch, Idempotency, Message, SessionKey, Timestamp, TurnId};
+use crate::store::{
+    Accept, Accepted, Destination, DynStore, Epoch, Idempotency, Message, SessionKey, Timestamp, TurnId,
+};
 
 /// A message that has its place in the order of its session.
 pub(super) struct Accepting {
@@ -19,21 +21,30 @@ pub(super) struct Accepting {
     pub(super) topic: Arc<Topic>,
     pub(super) session: SessionKey,
     pub(super) message: Arc<Message>,
+    pub(super) destination: Option<Destination>,
     pub(super) idempotency: Option<Idempotency>,
 }
 
 impl Accepting {
     /// Stores it and puts its turn into the lane.
     pub(super) async fn accept(self) -> Result<Submitted, SubmitError> {
-        let Self { store, epoch, entry, agent, topic, session, message, idempotency } = self;
+        let Self { store, epoch, entry, agent, topic, session, message, destination, idempotency } = self;
         // Before the message is stored: once it is, nothing may fail.
         topic.reserve().await?;
         let now = Timestamp::now();
         let turn = TurnId::new(now, chance());
-        let accept = Accept { session: session.clone(), turn, message, idempotency, epoch, now };
+        let accept = Accept {
+            session: session.clone(),
+            turn,
+            message,
+            destination: destination.clone(),
+            idempotency,
+            epoch,
+            now,
+        };
         match store.accept(accept).await? {
             Accepted::New => {
-                let ticket = Some(entry.put(turn, agent, topic));
+                let ticket = Some(entry.put(turn, agent, topic, destination));
                 Ok(Submitted { turn, session, ticket })
             }
             Accepted::Duplicate(turn) => Ok(Submitted { turn, session, ticket: None }),
@@ -44,7 +55,7 @@ impl Accepting {
 
 /// 64 random bits. Turn ids need to differ, not to be secret, so a machine without a source of
 /// randomness falls back to the process's hash keys.
-fn chance() -> u64 {
+pub(super) fn chance() -> u64 {
     use std::hash::{BuildHasher, Hasher, RandomState};
     getrandom::u64().unwrap_or_else(|_| RandomState::new().build_hasher().finish())
 }

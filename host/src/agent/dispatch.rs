@@ -9,6 +9,7 @@ use tracing::info;
 
 use super::accept::{Accepting, idempotency};
 use super::agents::{self, Agent, AgentInfo, BuildError, NoModel};
+use super::courier::Courier;
 use super::job::Ticket;
 use super::lane::{LaneLimits, Lanes, Load, Refused};
 use super::route::Router;
@@ -17,7 +18,9 @@ use crate::bus::Hub;
 use crate::config::{AgentName, ByteSize, Config};
 use crate::provider::{Jitter, Providers};
 use crate::runtime::Registry;
-use crate::store::{DynStore, Epoch, ErrorCode, KeyError, Message, Role, SessionKey, StoreError, Timestamp, TurnId};
+use crate::store::{
+    Destination, DynStore, Epoch, ErrorCode, KeyError, Message, Role, SessionKey, StoreError, Timestamp, TurnId,
+};
 
 /// The longest idempotency key, in bytes.
 pub(super) const MAX_IDEMPOTENCY_KEY: usize = 256;
@@ -49,6 +52,8 @@ pub struct Submission {
     pub agent: Option<String>,
     /// What is said.
     pub content: String,
+    /// Where the answer goes, where it does not go to whoever sent the message.
+    pub destination: Option<Destination>,
     /// Under which a repeat is recognised.
     pub idempotency_key: Option<String>,
 }
@@ -144,6 +149,8 @@ pub struct Parts<'a> {
     pub store: DynStore,
     /// As whom this process owns the store ([`crate::store::Store::take_over`]).
     pub epoch: Epoch,
+    /// Carries answers to platforms.
+    pub courier: Arc<dyn Courier>,
     /// Where models run.
     pub providers: &'a Providers,
     /// Spreads retries.
@@ -177,10 +184,10 @@ impl Dispatcher {
     /// The config names something that is not there, or contradicts itself.
     pub fn new(parts: Parts<'_>) -> Result<Self, BuildError> {
         let agents = agents::build(&parts)?;
-        let Parts { config, store, epoch, .. } = parts;
+        let Parts { config, store, epoch, courier, .. } = parts;
         let limits = &config.limits;
         let (queued, closing) = (limits.queued, CancellationToken::new());
-        let shared = Arc::new(Shared { store: Arc::clone(&store), epoch, queued, closing });
+        let shared = Arc::new(Shared { store: Arc::clone(&store), epoch, queued, courier, closing });
         let lanes = LaneLimits { running: limits.turns, queued: limits.queued, queued_total: limits.queued_total };
         Ok(Self {
             inner: Arc::new(Inner {
@@ -215,30 +222,51 @@ impl Dispatcher {
     /// Nothing was stored; the error says why.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, SubmitError> {
         let inner = &*self.inner;
-        let size = submission.content.len();
-        if submission.content.trim().is_empty() {
-            return Err(SubmitError::Empty);
-        }
-        if size > inner.content.bytes() {
-            return Err(SubmitError::TooLarge { size, limit: inner.content });
-        }
-        let agent = self.agent(&submission)?;
-        agent.ready()?;
-        let peer = &submission.peer;
-        let session = SessionKey::new(agent.name.as_str(), &peer.channel, &peer.account, &peer.peer)?;
+        let (agent, session) = self.addressee(&submission)?;
         let idempotency = idempotency(&submission)?;
+        let destination = submission.destination;
 
-        let entry = inner.lanes.enter(&session).await.map_err(|refused| match refused {
-            Refused::Draining => SubmitError::Draining,
-            Refused::SessionFull => SubmitError::SessionFull { limit: inner.queued },
-            Refused::Full => SubmitError::Full { limit: inner.queued_total },
-        })?;
+        let entry = inner.lanes.enter(&session).await.map_err(|refused| self.refused(refused))?;
         let message = Arc::new(Message::text(Role::User, submission.content));
         let topic = inner.hub.topic(&session);
         let (store, epoch) = (Arc::clone(&inner.store), inner.epoch);
-        let accepting = Accepting { store, epoch, entry, agent, topic, session, message, idempotency };
+        let accepting = Accepting { store, epoch, entry, agent, topic, session, message, destination, idempotency };
         // Not on the sender's time: a message that is stored gets its turn, though its sender is gone.
         inner.lanes.whole(accepting.accept()).await.unwrap_or(Err(SubmitError::Fault))
+    }
+
+    /// Who answers a message, and in which session.
+    pub(super) fn addressee(&self, submission: &Submission) -> Result<(Arc<Agent>, SessionKey), SubmitError> {
+        let (size, limit) = (submission.content.len(), self.inner.content);
+        if submission.content.trim().is_empty() {
+            return Err(SubmitError::Empty);
+        }
+        if size > limit.bytes() {
+            return Err(SubmitError::TooLarge { size, limit });
+        }
+        let agent = self.agent(submission)?;
+        agent.ready()?;
+        let peer = &submission.peer;
+        let session = SessionKey::new(agent.name.as_str(), &peer.channel, &peer.account, &peer.peer)?;
+        Ok((agent, session))
+    }
+
+    pub(super) fn refused(&self, refused: Refused) -> SubmitError {
+        match refused {
+            Refused::Draining => SubmitError::Draining,
+            Refused::SessionFull => SubmitError::SessionFull { limit: self.inner.queued },
+            Refused::Full => SubmitError::Full { limit: self.inner.queued_total },
+        }
+    }
+
+    pub(super) fn lanes(&self) -> &Arc<Lanes> {
+        &self.inner.lanes
+    }
+
+    /// As whom this process owns the store.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.inner.epoch
     }
 
     fn agent(&self, submission: &Submission) -> Result<Arc<Agent>, SubmitError> {

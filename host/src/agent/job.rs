@@ -9,7 +9,7 @@ use tracing::error;
 
 use super::Agent;
 use crate::bus::Topic;
-use crate::store::{EventBody, SessionKey, TurnError, TurnId};
+use crate::store::{Destination, EventBody, SessionKey, TurnError, TurnId};
 
 /// How long an abort waits for the turn to let go. Ending one takes a commit.
 pub(super) const ABORT_WAIT: Duration = Duration::from_secs(10);
@@ -123,6 +123,8 @@ pub(super) struct Job {
     pub(super) topic: Arc<Topic>,
     pub(super) handle: Arc<Handle>,
     pub(super) origin: Origin,
+    /// Where its answer goes, as far as that is known before it is taken up again.
+    pub(super) destination: Option<Destination>,
 }
 
 /// Where a turn comes from.

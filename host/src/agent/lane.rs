@@ -18,7 +18,7 @@ use super::Agent;
 use super::job::{ABORT_WAIT, Cause, Handle, Job, Origin, Ticket};
 use super::turn::{self, Shared};
 use crate::bus::Topic;
-use crate::store::{ErrorCode, SessionKey, TurnError, TurnId};
+use crate::store::{Destination, ErrorCode, SessionKey, TurnError, TurnId};
 
 /// What is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
@@ -71,7 +71,7 @@ struct Lane {
 pub(super) struct Entry {
     lanes: Arc<Lanes>,
     session: SessionKey,
-    _order: OwnedMutexGuard<()>,
+    _order: Arc<OwnedMutexGuard<()>>,
 }
 
 /// Why a message could not enter its lane.
@@ -94,23 +94,26 @@ impl Lanes {
 
     /// Waits until the session's lane is free to take a message.
     pub(super) async fn enter(self: &Arc<Self>, session: &SessionKey) -> Result<Entry, Refused> {
-        let order = {
-            let mut state = self.state();
-            if state.draining {
-                return Err(Refused::Draining);
-            }
-            if state.waiting >= self.limits.queued_total {
-                return Err(Refused::Full);
-            }
-            let lane = state.lanes.entry(session.clone()).or_default();
-            if lane.waiting.len() + lane.entering >= self.limits.queued {
-                return Err(Refused::SessionFull);
-            }
-            lane.entering += 1;
-            state.waiting += 1;
-            Arc::clone(&state.lanes.entry(session.clone()).or_default().order)
-        };
+        let order = self.count_in(session)?;
         Ok(self.entry(session, order).await)
+    }
+
+    /// Counts a message as entering, where there is room for it.
+    fn count_in(&self, session: &SessionKey) -> Result<Arc<tokio::sync::Mutex<()>>, Refused> {
+        let mut state = self.state();
+        if state.draining {
+            return Err(Refused::Draining);
+        }
+        if state.waiting >= self.limits.queued_total {
+            return Err(Refused::Full);
+        }
+        let lane = state.lanes.entry(session.clone()).or_default();
+        if lane.waiting.len() + lane.entering >= self.limits.queued {
+            return Err(Refused::SessionFull);
+        }
+        lane.entering += 1;
+        state.waiting += 1;
+        Ok(Arc::clone(&state.lanes.entry(session.clone()).or_default().order))
     }
 
     /// Keeps messages from entering the session's lane for as long as the entry is held, whatever
@@ -130,7 +133,7 @@ impl Lanes {
         let mut entering = Entering { lanes: self, session: Some(session) };
         let order = order.lock_owned().await;
         entering.session = None;
-        Entry { lanes: Arc::clone(self), session: session.clone(), _order: order }
+        Entry { lanes: Arc::clone(self), session: session.clone(), _order: Arc::new(order) }
     }
 
     /// Runs `work` to its end, whether or not anyone waits for it. Nothing comes back where it
@@ -212,7 +215,7 @@ impl Lanes {
     pub(super) fn reopen(self: &Arc<Self>, session: SessionKey, turn: TurnId, agent: Arc<Agent>, topic: Arc<Topic>) {
         let handle = Arc::new(Handle::new(turn));
         handle.release();
-        self.add(Job { session, turn, agent, topic, handle, origin: Origin::Reopened });
+        self.add(Job { session, turn, agent, topic, handle, origin: Origin::Reopened, destination: None });
     }
 
     fn add(self: &Arc<Self>, job: Job) {
@@ -314,12 +317,29 @@ impl Drop for Entering<'_> {
 }
 
 impl Entry {
+    pub(super) fn session(&self) -> &SessionKey {
+        &self.session
+    }
+
+    /// The same right for one more message of the session, behind this one.
+    pub(super) fn another(&self) -> Result<Self, Refused> {
+        self.lanes.count_in(&self.session)?;
+        let Self { lanes, session, _order } = self;
+        Ok(Self { lanes: Arc::clone(lanes), session: session.clone(), _order: Arc::clone(_order) })
+    }
+
     /// Puts a turn into the lane; it waits for its ticket.
-    pub(super) fn put(self, turn: TurnId, agent: Arc<Agent>, topic: Arc<Topic>) -> Ticket {
+    pub(super) fn put(
+        self,
+        turn: TurnId,
+        agent: Arc<Agent>,
+        topic: Arc<Topic>,
+        destination: Option<Destination>,
+    ) -> Ticket {
         let handle = Arc::new(Handle::new(turn));
         let ticket = Ticket::new(Arc::clone(&topic), Arc::clone(&handle));
         let origin = Origin::Accepted;
-        self.lanes.add(Job { session: self.session.clone(), turn, agent, topic, handle, origin });
+        self.lanes.add(Job { session: self.session.clone(), turn, agent, topic, handle, origin, destination });
         ticket
     }
 }

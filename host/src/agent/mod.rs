@@ -9,7 +9,9 @@
 mod accept;
 mod agents;
 mod context;
+mod courier;
 mod dispatch;
+mod intake;
 mod job;
 mod lane;
 mod progress;
@@ -23,7 +25,9 @@ mod turn;
 mod tests;
 
 pub use agents::{AgentInfo, BuildError, NoModel};
+pub use courier::{Courier, Letter, LetterContent, Passage};
 pub use dispatch::{Dispatcher, Parts, Peer, Submission, SubmitError, Submitted};
+pub use intake::{Admission, Admitted};
 pub use job::Ticket;
 pub use lane::Load;
 pub use route::{Contradiction, Router};

@@ -51,6 +51,7 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         config: &config,
         store: Arc::clone(&store),
         epoch,
+        courier: Arc::new(()),
         providers: &providers,
         jitter: Arc::new(Jitter::from_system()),
         tools: &plugins,

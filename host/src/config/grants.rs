@@ -11,7 +11,7 @@ use super::origin::{Host, HostPattern, Origin, OriginPattern};
 /// What the owner lets one plugin reach.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GrantsConfig {
-    /// Requests that it may send.
+    /// Requests that it may send, and connections that a channel may have opened.
     pub http: Vec<HttpGrant>,
     /// Secrets that the host puts into its requests, by the name that the plugin calls them.
     pub secrets: BTreeMap<String, SecretGrant>,

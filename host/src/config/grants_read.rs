@@ -70,6 +70,10 @@ fn http(at: &Node<'_>, reader: &mut Reader<'_>) -> Option<HttpGrant> {
     reader.table(at, HTTP, &mut draft);
     reader.require(at, "origin", "write origin = \"api.example.com\"");
     let HttpDraft { origin, methods, paths, private } = draft;
+    if origin.as_ref().is_some_and(|origin| !origin.scheme.is_http()) && !(methods.is_empty() && paths.is_empty()) {
+        let problem = Problem::new(at.span(), "a connection of lines has neither methods nor paths");
+        reader.problem(problem.help("leave `methods` and `paths` out for a `tls:` or `tcp:` origin"));
+    }
     Some(HttpGrant { origin: origin?, methods, paths, private })
 }
 

@@ -4,6 +4,7 @@
 //! mistakes gives [`ConfigErrors`]: every one of them, each with its place, what was expected,
 //! and the line, in which whatever may be a key is hidden.
 
+mod channels;
 mod check;
 mod excerpt;
 pub mod filter;
@@ -26,6 +27,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use channels::{ChannelConfig, DeliveryConfig, UnknownDelivery, WhoMayWrite};
 pub use grants::{Access, DirGrant, GrantsConfig, HttpGrant, SecretGrant, SecretPlace, SecretSource};
 pub use load::{FileOrigin, LoadError, Loaded};
 pub use model::{

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::channels::{ChannelConfig, DeliveryConfig};
 use super::grants::GrantsConfig;
 use super::storage::StorageConfig;
 
@@ -24,6 +25,10 @@ pub struct Config {
     pub plugins: Vec<PluginConfig>,
     /// `[[bindings]]`: which agent answers whom.
     pub bindings: Vec<BindingConfig>,
+    /// `[channels.NAME]`, by the name of the plugin.
+    pub channels: BTreeMap<PluginName, ChannelConfig>,
+    /// `[delivery]`.
+    pub delivery: DeliveryConfig,
     /// `[storage]`.
     pub storage: StorageConfig,
     /// `[net]`.
@@ -398,6 +403,8 @@ impl Default for Config {
             ]),
             plugins: ["echo", "clock", "calculator"].map(bundled).into(),
             bindings: Vec::new(),
+            channels: BTreeMap::new(),
+            delivery: DeliveryConfig::default(),
             storage: StorageConfig::default(),
             net: NetConfig::default(),
             limits: LimitsConfig::default(),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use hyper::Uri;
+use hyper::http::uri::Authority;
 
 /// The longest name of a host, in bytes (RFC 1035, section 2.3.4).
 const MAX_HOST: usize = 253;
@@ -14,10 +15,14 @@ const MAX_LABEL: usize = 63;
 /// How a peer is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
-    /// Over TLS.
+    /// HTTP over TLS.
     Https,
-    /// In the clear.
+    /// HTTP in the clear.
     Http,
+    /// Lines over TLS.
+    Tls,
+    /// Lines in the clear.
+    Tcp,
 }
 
 impl Scheme {
@@ -27,16 +32,31 @@ impl Scheme {
         match self {
             Self::Https => "https",
             Self::Http => "http",
+            Self::Tls => "tls",
+            Self::Tcp => "tcp",
         }
     }
 
-    /// The port where none is named.
+    /// The port where none is named; none where one must be.
     #[must_use]
-    pub fn port(self) -> u16 {
+    pub fn port(self) -> Option<u16> {
         match self {
-            Self::Https => 443,
-            Self::Http => 80,
+            Self::Https => Some(443),
+            Self::Http => Some(80),
+            Self::Tls | Self::Tcp => None,
         }
+    }
+
+    /// Whether HTTP is spoken there.
+    #[must_use]
+    pub fn is_http(self) -> bool {
+        matches!(self, Self::Https | Self::Http)
+    }
+
+    /// Whether TLS is.
+    #[must_use]
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Https | Self::Tls)
     }
 }
 
@@ -106,13 +126,19 @@ impl Origin {
             "http" => Scheme::Http,
             _ => return None,
         };
-        let authority = uri.authority()?;
+        Self::at(scheme, uri.authority()?)
+    }
+
+    /// The origin of a scheme and what stands behind it in an address. None: it has a name or
+    /// password, or no port where the scheme has none of its own.
+    #[must_use]
+    pub fn at(scheme: Scheme, authority: &Authority) -> Option<Self> {
         if authority.as_str().contains('@') {
             return None;
         }
         let host = Host::parse(authority.host())?;
         let port = match authority.as_str()[authority.host().len()..].strip_prefix(':') {
-            None => scheme.port(),
+            None => scheme.port()?,
             Some(port) => parse_port(port)?,
         };
         Some(Self { scheme, host, port })
@@ -122,7 +148,7 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme.as_str(), self.host)?;
-        if self.port == self.scheme.port() { Ok(()) } else { write!(f, ":{}", self.port) }
+        if Some(self.port) == self.scheme.port() { Ok(()) } else { write!(f, ":{}", self.port) }
     }
 }
 
@@ -140,8 +166,9 @@ pub enum HostPattern {
     Below(String),
 }
 
-/// What a grant calls an origin: `api.example.com`, `http://localhost:8080`, `*.discord.gg`.
-/// `https` where no scheme is named, and the scheme's own port where none is.
+/// What a grant calls an origin: `api.example.com`, `http://localhost:8080`, `*.discord.gg`,
+/// `tls://irc.example:6697`. `https` where no scheme is named, and the scheme's own port where none
+/// is; lines have none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OriginPattern {
     /// How.
@@ -188,7 +215,8 @@ impl OriginPattern {
 /// A text that names no origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected an origin such as \"api.example.com\", \"http://localhost:8080\" or \"*.example.com\", without a path"
+    "expected an origin such as \"api.example.com\", \"http://localhost:8080\", \"*.example.com\" or, for lines, \
+     \"tls://irc.example.com:6697\" with its port, without a path"
 )]
 pub struct OriginError;
 
@@ -200,12 +228,14 @@ impl FromStr for OriginPattern {
             None => (Scheme::Https, text),
             Some(("https", rest)) => (Scheme::Https, rest),
             Some(("http", rest)) => (Scheme::Http, rest),
+            Some(("tls", rest)) => (Scheme::Tls, rest),
+            Some(("tcp", rest)) => (Scheme::Tcp, rest),
             Some(_) => return Err(OriginError),
         };
         // The colon before a port stands behind the bracket of an IPv6 address.
         let (host, port) = match rest.rfind(':').filter(|colon| rest.rfind(']').is_none_or(|end| end < *colon)) {
             Some(colon) => (&rest[..colon], parse_port(&rest[colon + 1..]).ok_or(OriginError)?),
-            None => (rest, scheme.port()),
+            None => (rest, scheme.port().ok_or(OriginError)?),
         };
         let host = match host.strip_prefix("*.") {
             None => HostPattern::Exact(Host::parse(host).ok_or(OriginError)?),
@@ -229,7 +259,7 @@ impl fmt::Display for OriginPattern {
             HostPattern::Exact(host) => host.fmt(f)?,
             HostPattern::Below(parent) => write!(f, "*.{parent}")?,
         }
-        if self.port == self.scheme.port() { Ok(()) } else { write!(f, ":{}", self.port) }
+        if Some(self.port) == self.scheme.port() { Ok(()) } else { write!(f, ":{}", self.port) }
     }
 }
 
@@ -266,6 +296,23 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_an_origin_of_their_own_with_a_port() {
+        let at = |scheme, authority: &str| Origin::at(scheme, &authority.parse().unwrap());
+        let irc = at(Scheme::Tls, "IRC.example.com:6697").unwrap();
+        assert_eq!(irc.to_string(), "tls://irc.example.com:6697");
+        assert_eq!(at(Scheme::Tls, "irc.example.com"), None);
+        for (pattern, matches) in [
+            ("tls://irc.example.com:6697", true),
+            ("tls://*.example.com:6697", true),
+            ("tls://irc.example.com:7000", false),
+            ("tcp://irc.example.com:6697", false),
+            ("irc.example.com:6697", false),
+        ] {
+            assert_eq!(pattern.parse::<OriginPattern>().unwrap().matches(&irc), matches, "{pattern}");
+        }
+    }
+
+    #[test]
     fn a_star_stands_for_one_or_more_labels() {
         assert!(matches("*.discord.gg", "https://gateway.discord.gg/"));
         assert!(matches("*.discord.gg", "https://a.b.discord.gg/"));
@@ -287,9 +334,23 @@ mod tests {
 
     #[test]
     fn mistakes_are_no_patterns() {
-        for text in
-            ["", "https://", "*", "*.com", "*.*.com", "a.*.com", "ftp://x", "x/y", "x:0", "x:+1", "x:99999", "u@x"]
-        {
+        for text in [
+            "",
+            "https://",
+            "*",
+            "*.com",
+            "*.*.com",
+            "a.*.com",
+            "ftp://x",
+            "x/y",
+            "x:0",
+            "x:+1",
+            "x:99999",
+            "u@x",
+            "tls://irc.example.com",
+            "tcp://localhost",
+            "wss://x",
+        ] {
             assert!(text.parse::<OriginPattern>().is_err(), "{text}");
         }
     }
@@ -301,8 +362,12 @@ mod tests {
             any::<[u8; 4]>().prop_map(|a| HostPattern::Exact(Host::Address(a.into()))),
             any::<[u16; 8]>().prop_map(|a| HostPattern::Exact(Host::Address(a.into()))),
         ];
-        (prop_oneof![Just(Scheme::Http), Just(Scheme::Https)], host, prop_oneof![Just(80), Just(443), 1..=u16::MAX])
-            .prop_map(|(scheme, host, port)| OriginPattern { scheme, host, port })
+        let scheme = prop_oneof![Just(Scheme::Http), Just(Scheme::Https), Just(Scheme::Tls), Just(Scheme::Tcp)];
+        (scheme, host, prop_oneof![Just(80), Just(443), 1..=u16::MAX]).prop_map(|(scheme, host, port)| OriginPattern {
+            scheme,
+            host,
+            port,
+        })
     }
 
     proptest! {

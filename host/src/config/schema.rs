@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::channels::{ChannelConfig, DeliveryConfig};
 use super::model::{
     AgentConfig, ByteSize, Config, GatewayConfig, LimitsConfig, NetConfig, PluginLimits, ProviderConfig,
     RetentionConfig, TelemetryConfig,
@@ -35,6 +36,8 @@ pub(super) fn tables() -> Vec<Table> {
         table("[agents.NAME]", AGENT),
         table("[agents.NAME.retention]", RETENTION),
         table("[providers.NAME]", PROVIDER),
+        table("[channels.NAME]", CHANNEL),
+        table("[delivery]", DELIVERY),
         table("[storage]", STORAGE),
         table("[net]", NET),
         table("[limits]", LIMITS),
@@ -72,6 +75,8 @@ pub(super) const ROOT: &[Field<Config>] = &[
     field("telemetry", |to, at, reader| reader.table(at, TELEMETRY, &mut to.telemetry)),
     field("plugins", sections::plugins),
     field("bindings", sections::bindings),
+    field("channels", sections::channels),
+    field("delivery", |to, at, reader| reader.table(at, DELIVERY, &mut to.delivery)),
 ];
 
 const GATEWAY: &[Field<GatewayConfig>] = &[
@@ -139,6 +144,23 @@ pub(super) const PROVIDER: &[Field<ProviderConfig>] = &[
     field("connect_timeout", |to, at, reader| reader.one(&mut to.connect_timeout, at, |n| value::duration(n, HOUR))),
     field("idle_timeout", |to, at, reader| reader.one(&mut to.idle_timeout, at, |n| value::duration(n, HOUR))),
     field("max_retries", |to, at, reader| reader.one(&mut to.max_retries, at, |n| value::integer(n, 0..=20))),
+];
+
+pub(super) const CHANNEL: &[Field<ChannelConfig>] = &[
+    field("direct", |to, at, reader| reader.one(&mut to.direct, at, value::who_may_write)),
+    field("group", |to, at, reader| reader.one(&mut to.group, at, value::who_may_write)),
+    field("broadcast", |to, at, reader| reader.one(&mut to.broadcast, at, value::who_may_post)),
+    field("allow", |to, at, reader| reader.list(&mut to.allow, at, value::text)),
+    field("group_allow", |to, at, reader| reader.list(&mut to.group_allow, at, value::text)),
+    field("mention", |to, at, reader| reader.one(&mut to.mention, at, value::boolean)),
+    field("drafts", |to, at, reader| reader.one(&mut to.drafts, at, value::boolean)),
+    field("webhook_url", |to, at, reader| reader.some(&mut to.webhook_url, at, value::base_url)),
+    field("unsigned_webhook", |to, at, reader| reader.one(&mut to.unsigned_webhook, at, value::boolean)),
+];
+
+const DELIVERY: &[Field<DeliveryConfig>] = &[
+    field("unknown", |to, at, reader| reader.one(&mut to.unknown, at, value::unknown_delivery)),
+    field("give_up_after", |to, at, reader| reader.one(&mut to.give_up_after, at, |n| value::duration(n, 30 * DAY))),
 ];
 
 const STORAGE: &[Field<StorageConfig>] = &[

@@ -2,6 +2,7 @@
 
 use toml::de::{DeTable, DeValue};
 
+use super::channels::ChannelConfig;
 use super::grants::GrantsConfig;
 use super::model::{
     AgentConfig, AgentName, BindingConfig, Config, PluginConfig, PluginLimits, PluginName, PluginPath, ProviderConfig,
@@ -214,6 +215,25 @@ pub(super) fn bindings(to: &mut Config, at: &Node<'_>, reader: &mut Reader<'_>) 
             reader.problem(Problem::new(at.span(), "an earlier binding matches the same").help("keep one of them"));
         }
         to.bindings.push(binding);
+    });
+}
+
+/// `[channels.NAME]`, where NAME is a plugin.
+pub(super) fn channels(to: &mut Config, at: &Node<'_>, reader: &mut Reader<'_>) {
+    reader.named(at, |name, span, at, reader| {
+        let Ok(name) = name.parse::<PluginName>() else {
+            return reader.problem(Problem::new(span, value::NAME));
+        };
+        if !to.plugins.iter().any(|plugin| plugin.name == name) {
+            let near = suggest::nearest(name.as_str(), to.plugins.iter().map(|plugin| plugin.name.as_str()));
+            reader.gap(Problem::new(span, format!("there is no plugin `{name}`")).help(match near {
+                Some(near) => format!("did you mean [channels.{near}]?"),
+                None => "a channel has the name of its plugin, in [[plugins]]".to_owned(),
+            }));
+        }
+        let mut channel = ChannelConfig::default();
+        reader.table(at, schema::CHANNEL, &mut channel);
+        to.channels.insert(name, channel);
     });
 }
 

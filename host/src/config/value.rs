@@ -12,6 +12,7 @@ use hyper::Uri;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::channels::{UnknownDelivery, WhoMayWrite};
 use super::model::{ByteSize, LogFormat, ModelName, NameError, ProviderKind};
 use super::problem::Problem;
 use super::storage::{Durability, StorageUrl};
@@ -301,6 +302,20 @@ pub(super) fn log_format(node: &Node<'_>) -> Read<LogFormat> {
 pub(super) fn storage_url(node: &Node<'_>, resolve: impl Fn(&str) -> PathBuf) -> Read<StorageUrl> {
     let text = str_of(node, "a store's address, such as \"sqlite:PATH\" or \"memory\"")?;
     StorageUrl::parse(text, resolve).map_err(|error| wrong(node, error.to_string()).help(error.help()))
+}
+
+pub(super) fn who_may_write(node: &Node<'_>) -> Read<WhoMayWrite> {
+    use WhoMayWrite::{Allowlist, Off, Open, Pairing};
+    word(node, &[("pairing", Pairing), ("allowlist", Allowlist), ("open", Open), ("off", Off)])
+}
+
+/// Nobody can be asked who posts in a broadcast channel.
+pub(super) fn who_may_post(node: &Node<'_>) -> Read<WhoMayWrite> {
+    word(node, &[("allowlist", WhoMayWrite::Allowlist), ("open", WhoMayWrite::Open), ("off", WhoMayWrite::Off)])
+}
+
+pub(super) fn unknown_delivery(node: &Node<'_>) -> Read<UnknownDelivery> {
+    word(node, &[("resend", UnknownDelivery::Resend), ("hold", UnknownDelivery::Hold)])
 }
 
 pub(super) fn durability(node: &Node<'_>) -> Read<Durability> {

@@ -23,5 +23,6 @@ pub use body::{Bounded, read_bounded};
 pub use client::{Client, Deadlines, Request, Response};
 pub use error::{NetError, TimeoutPhase};
 pub use guarded::{
-    Fault, GuardedClient, OutDeadlines, OutError, Policy, RequestBody, Resolve, ResponseBody, SystemResolver,
+    Fault, GuardedClient, OutDeadlines, OutError, Policy, RequestBody, Resolve, ResponseBody, Spoken, Stream,
+    SystemResolver,
 };

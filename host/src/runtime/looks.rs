@@ -210,9 +210,10 @@ mod tests {
 
     #[test]
     fn the_lines_can_be_pasted_and_then_nothing_lacks() {
-        let (hosts, secrets) = (strings(&["api.example.com", "wss://*.discord.gg"]), strings(&["bot-token"]));
+        let (hosts, secrets) =
+            (strings(&["api.example.com", "wss://*.discord.gg", "tls://irc.example:6697"]), strings(&["bot-token"]));
         let lacking = lacks(PluginKind::Tool, &hosts, &secrets, &http(), &GrantsConfig::default());
-        assert_eq!(lacking[0].line, r#"http = ["api.example.com", "*.discord.gg"]"#);
+        assert_eq!(lacking[0].line, r#"http = ["api.example.com", "*.discord.gg", "tls://irc.example:6697"]"#);
         assert!(lacking[0].needed && !lacking[1].needed);
         let grants = pasted(&lacking).grants;
         let SecretGrant { source, .. } = &grants.secrets["bot-token"];

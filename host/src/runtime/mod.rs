@@ -20,6 +20,7 @@ pub mod bindings;
 mod cache;
 mod capability;
 mod channel;
+pub(crate) mod channel_out;
 mod counts;
 mod cpu;
 mod dirs;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::{Accept, Accepted, Epoch, Page, StoreError, Timestamp};
+use super::{Accept, Accepted, Epoch, NewDelivery, NewPairing, NewReceipt, Page, StoreError, Timestamp};
 
 /// How long the id of a platform's event is remembered.
 pub const EVENT_WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -32,8 +32,14 @@ pub struct EventId {
 pub struct Incoming {
     /// By which a repeat is dropped, for [`EVENT_WINDOW`].
     pub event: EventId,
-    /// The message; absent where its sender may not write: then only the id is kept.
+    /// The message; absent where its sender may not write, or where the host answers it itself:
+    /// then only the id is kept.
     pub accept: Option<Accept>,
+    /// What the host itself says to it: opened together with it, after its message was accepted, and
+    /// not for a repeat.
+    pub replies: Vec<NewDelivery>,
+    /// Its sender asks to be let in: kept together with it, and not for a repeat.
+    pub pairing: Option<NewPairing>,
 }
 
 /// What a channel made of one event of its transport, in one transaction: either all of it is
@@ -48,8 +54,13 @@ pub struct ChannelCommit {
     pub state: Option<Bytes>,
     /// Its messages.
     pub incoming: Vec<Incoming>,
+    /// What the platform says of earlier deliveries of this channel.
+    pub receipts: Vec<NewReceipt>,
     /// An event that it could not get past.
     pub set_aside: Option<NewSetAside>,
+    /// The event of this channel that was set aside and of which this is a replay: forgotten with it. One
+    /// that is not there any more changes nothing.
+    pub replays: Option<SetAsideId>,
     /// When.
     pub now: Timestamp,
 }
@@ -99,12 +110,21 @@ pub trait Channels: Send + Sync + 'static {
     /// A channel's state; absent where it never stored one.
     fn channel_state<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>>;
 
+    /// Whether an event was seen within [`EVENT_WINDOW`].
+    fn seen<'a>(
+        &'a self,
+        channel: &'a str,
+        event: &'a EventId,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
+
     /// Stores what a channel made of an event. The outcomes stand in the order of `incoming`; of two
     /// messages with one event id, the second is a repeat.
     ///
     /// # Errors
-    /// Nothing was stored; [`StoreError::Superseded`], where a later owner advanced the channel, or a
-    /// session of one of its messages.
+    /// Nothing was stored; [`StoreError::Superseded`], where a later owner advanced the channel, a session
+    /// of one of its messages, or a delivery that is opened again; [`StoreError::NoSession`], where a reply
+    /// is to go with a session that is not there; [`StoreError::TooLarge`].
     fn channel_commit(&self, commit: ChannelCommit) -> BoxFuture<'_, Result<Vec<IncomingOutcome>, StoreError>>;
 
     /// A page of events that were set aside, oldest first, after `after`.

@@ -1,5 +1,7 @@
 //! The outbox: what is to be sent to platforms, until it is settled. A part of [`super::Store`].
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -17,8 +19,8 @@ pub struct DeliveryId(pub TurnId);
 pub struct NewDelivery {
     /// Under which it is known from now on.
     pub id: DeliveryId,
-    /// The session that it answers in.
-    pub session: SessionKey,
+    /// The session that it answers in, with which it is removed; absent where it answers in none.
+    pub session: Option<SessionKey>,
     /// The channel's name in the config.
     pub channel: String,
     /// Within the channel: deliveries of one conversation keep their order.
@@ -63,7 +65,7 @@ pub struct Delivery {
     /// Which.
     pub id: DeliveryId,
     /// The session that it answers in.
-    pub session: SessionKey,
+    pub session: Option<SessionKey>,
     /// The channel.
     pub channel: String,
     /// Within the channel.
@@ -82,6 +84,10 @@ pub struct Delivery {
     pub due: Timestamp,
     /// Why it failed last, or is dead.
     pub reason: Option<String>,
+    /// The platform's ids of what is shown of it, in order.
+    pub shown: Vec<String>,
+    /// What the platform said of it later.
+    pub receipt: Option<Receipt>,
     /// When it was opened.
     pub created_at: Timestamp,
 }
@@ -103,6 +109,38 @@ pub struct DeliveryUpdate {
     pub due: Timestamp,
     /// Why it failed last, or is dead.
     pub reason: Option<String>,
+    /// The platform's ids of what is shown of it, in order, at most [`MAX_SHOWN`].
+    pub shown: Vec<String>,
+}
+
+/// The most ids of what is shown of one delivery.
+pub const MAX_SHOWN: usize = 64;
+
+/// How long a settled delivery that answers in no session is kept. Of a session's, its agent's owner says how long.
+pub const DELIVERY_WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// What a platform says of a delivery after it was sent. A later one is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Receipt {
+    /// It is on the user's device.
+    Delivered,
+    /// The user has read it.
+    Read,
+    /// It did not arrive after all.
+    Failed,
+}
+
+/// A receipt, as a channel read it out of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewReceipt {
+    /// The platform's id of something that is shown, or the delivery's own. One that names nothing of the
+    /// channel is dropped; of several that show something under one id, it is of the one that was opened last.
+    pub id: String,
+    /// What it says. Of an older one and a newer one, the greater stays.
+    pub receipt: Receipt,
+    /// Why it failed. Where that is news of a delivery that was sent, it is dead, and this its reason.
+    pub reason: Option<String>,
 }
 
 /// Which deliveries.
@@ -116,17 +154,21 @@ pub struct DeliveryFilter {
 
 /// What is to be sent. A part of [`super::Store`].
 pub trait Outbox: Send + Sync + 'static {
-    /// Opens a delivery; of one that is open and not settled, replaces `content` and `draft`. A
-    /// settled one is left as it is. Says whether it is open now.
+    /// Opens a delivery; of one that is not settled, replaces `content` and `draft`, and nothing else.
+    /// Where a draft gets its final content, that is tried at once and as often as any other: `attempts` is
+    /// 0, `due` is `now`, and it is pending, whatever became of the draft, unless a step of it is under way.
+    /// `progress` and `shown` stay: they are what there is of it. A settled one is left as it is. Says
+    /// whether it is open now.
     ///
     /// # Errors
     /// [`StoreError::Superseded`]; [`StoreError::NoSession`].
     fn delivery_open(&self, delivery: NewDelivery) -> BoxFuture<'_, Result<bool, StoreError>>;
 
-    /// Advances a delivery. Says whether there is one.
+    /// Advances a delivery, a draft too. Says whether there is one.
     ///
     /// # Errors
-    /// [`StoreError::Superseded`], where a later owner advanced it.
+    /// [`StoreError::Superseded`], where a later owner advanced it; [`StoreError::TooMany`], where more is
+    /// shown than [`MAX_SHOWN`].
     fn delivery_update(&self, update: DeliveryUpdate) -> BoxFuture<'_, Result<bool, StoreError>>;
 
     /// One delivery.
@@ -141,7 +183,9 @@ pub trait Outbox: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Page<Delivery, DeliveryId>, StoreError>>;
 
     /// The first unsettled delivery of each conversation of a channel, of those the ones that are due
-    /// at `now`, by when they were due; at most `limit`.
+    /// at `now`, by when they were due; at most `limit`. A draft is one of them while its content grows, and
+    /// all that was opened after it in its conversation waits until it is settled; its driver moves `due`
+    /// to when it is to see it next.
     fn deliveries_due<'a>(
         &'a self,
         channel: &'a str,

@@ -25,6 +25,14 @@ pub enum StoreError {
         /// Bytes.
         limit: usize,
     },
+    /// More in number than is kept of such a thing.
+    #[error("{what} are at most {limit}; leave some out")]
+    TooMany {
+        /// What.
+        what: &'static str,
+        /// How many.
+        limit: usize,
+    },
     /// Another owner went on with it.
     #[error("another gateway took this over (it owns the store in epoch {by}, this one in {epoch}); stop one of them")]
     Superseded {

@@ -9,6 +9,7 @@ mod keys;
 mod kv;
 mod ledger;
 mod outbox;
+mod pairings;
 mod portable;
 mod recall;
 mod retain;
@@ -28,6 +29,7 @@ use self::channels::{Channel, SetAsides};
 use self::kv::KeyValues;
 use self::ledger::Records;
 use self::outbox::Deliveries;
+use self::pairings::Writers;
 use self::recall::Facts;
 use self::session::Session;
 use super::{SessionKey, StoreError, Timestamp, TurnId};
@@ -90,6 +92,7 @@ struct State {
     channels: HashMap<String, Channel>,
     set_aside: SetAsides,
     outbox: Deliveries,
+    pairings: Writers,
     facts: Facts,
 }
 

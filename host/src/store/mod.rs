@@ -19,6 +19,7 @@ mod kv;
 mod ledger;
 mod memory;
 mod message;
+mod pairing;
 mod portable;
 mod retention;
 mod schema;
@@ -34,7 +35,10 @@ pub use channel::{
     ChannelCommit, Channels, EVENT_WINDOW, EventId, Incoming, IncomingOutcome, MAX_CHANNEL_STATE, MAX_SET_ASIDE,
     NewSetAside, SetAside, SetAsideId,
 };
-pub use delivery::{Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryUpdate, NewDelivery, Outbox};
+pub use delivery::{
+    DELIVERY_WINDOW, Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryUpdate, MAX_SHOWN, NewDelivery,
+    NewReceipt, Outbox, Receipt,
+};
 pub use error::StoreError;
 pub use event::{Delta, DoneReason, ErrorCode, Event, EventBody, TurnError, Usage};
 pub use fact::{Fact, FactId, MAX_FACT, NewFact, Recall};
@@ -52,11 +56,14 @@ pub use kv::{
 pub use ledger::{CallOutcome, Ledger, LedgerEntry, LedgerFilter, LedgerRecord, ModelCall, ModelCallEnd, ModelCallId};
 pub use memory::{MemoryLimits, MemoryStore};
 pub use message::{Block, Message, Role, StopReason, StoredMessage, TokenUsage, ToolContent, ToolResult, ToolUse};
-pub use portable::{ExportCursor, ExportPage, PORTABLE_VERSION, Portable, Record};
+pub use pairing::{MAX_PENDING, NewPairing, PAIRING_WINDOW, Pairing, PairingState, Pairings, Writer, WriterKind};
+pub use portable::{
+    ExportCursor, ExportPage, OLDEST_PORTABLE_VERSION, PORTABLE_VERSION, Portable, PortableDestination, Record,
+};
 pub use retention::Retention;
 pub use turn::{
-    Accept, Accepted, CallAnswered, CallState, Dispatch, IDEMPOTENCY_WINDOW, Idempotency, OpenTurn, Resume, Step,
-    TurnEnd, TurnState,
+    Accept, Accepted, CallAnswered, CallState, Destination, Dispatch, IDEMPOTENCY_WINDOW, Idempotency, MAX_ADDRESS,
+    OpenTurn, Resume, Step, TurnEnd, TurnState,
 };
 
 /// A store, of whichever engine.
@@ -68,7 +75,7 @@ pub type DynStore = Arc<dyn Store>;
 /// Whoever advances a session's lane, a channel or a delivery says in which [`Epoch`] it owns the store. Each
 /// of them keeps the epoch of whoever advanced it last, and an older one is refused
 /// ([`StoreError::Superseded`]): a gateway that was taken for dead changes nothing any more.
-pub trait Store: PluginData + SessionFiles + Channels + Outbox + Ledger + Recall + Portable {
+pub trait Store: PluginData + SessionFiles + Channels + Outbox + Pairings + Ledger + Recall + Portable {
     /// Becomes an owner: an epoch later than all that were given before.
     fn take_over(&self) -> BoxFuture<'_, Result<Epoch, StoreError>>;
 
@@ -76,7 +83,7 @@ pub trait Store: PluginData + SessionFiles + Channels + Outbox + Ledger + Recall
     /// repeated idempotency key opens nothing.
     ///
     /// # Errors
-    /// Nothing was stored.
+    /// Nothing was stored. [`StoreError::TooLarge`], where the address of its destination is.
     fn accept(&self, accept: Accept) -> BoxFuture<'_, Result<Accepted, StoreError>>;
 
     /// Stores what a turn did since its last transaction.
@@ -167,7 +174,7 @@ pub trait Store: PluginData + SessionFiles + Channels + Outbox + Ledger + Recall
     fn delete<'a>(&'a self, session: &'a SessionKey, epoch: Epoch) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// Removes what is older or more than is to be kept of an agent's sessions, and what has passed its
-    /// window everywhere; turns that are open stay whole. Does a bounded amount of work, and says
+    /// window everywhere (keys, events that were seen, settled deliveries of no session, codes); turns that are open stay whole. Does a bounded amount of work, and says
     /// whether there is more of it.
     fn retain(&self, retention: Retention) -> BoxFuture<'_, Result<bool, StoreError>>;
 

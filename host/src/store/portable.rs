@@ -8,12 +8,15 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DeliveryId, DeliveryState, Event, EventId, Fact, FactId, Idempotency, LedgerRecord, Position, Seq, SessionKey,
-    SetAsideId, StoreError, StoredMessage, Timestamp, ToolResult, TurnId,
+    DeliveryId, DeliveryState, Event, EventId, Fact, FactId, Idempotency, LedgerRecord, Pairing, Position, Receipt,
+    Seq, SessionKey, SetAsideId, StoreError, StoredMessage, Timestamp, ToolResult, TurnId,
 };
 
 /// The version of the format that this program writes.
-pub const PORTABLE_VERSION: u32 = 1;
+pub const PORTABLE_VERSION: u32 = 2;
+
+/// The oldest version that it reads: 1 knew no destinations, receipts and pairings.
+pub const OLDEST_PORTABLE_VERSION: u32 = 1;
 
 /// One thing that is kept. What belongs to something comes after it: a session before its messages.
 /// Bytes are in base64.
@@ -59,6 +62,9 @@ pub enum Record {
         resumes: u32,
         /// Under which its message was sent.
         idempotency: Option<Idempotency>,
+        /// Where its answer goes, while it is open.
+        #[serde(default)]
+        destination: Option<PortableDestination>,
     },
     /// An event of a turn: an [`Event`] as JSON.
     Event {
@@ -154,7 +160,7 @@ pub enum Record {
         /// Which.
         id: DeliveryId,
         /// The session that it answers in.
-        session: SessionKey,
+        session: Option<SessionKey>,
         /// The channel.
         channel: String,
         /// Within the channel.
@@ -173,8 +179,19 @@ pub enum Record {
         due: Timestamp,
         /// Why it failed.
         reason: Option<String>,
+        /// The platform's ids of what is shown of it.
+        #[serde(default)]
+        shown: Vec<String>,
+        /// What the platform said of it later.
+        #[serde(default)]
+        receipt: Option<Receipt>,
         /// When it was opened.
         created_at: Timestamp,
+    },
+    /// A writer who asked to be let in, or was.
+    Pairing {
+        /// Who, and how far.
+        pairing: Pairing,
     },
     /// A fact.
     Fact {
@@ -190,6 +207,17 @@ pub enum Record {
         /// No event that was set aside has this number or a higher one.
         next_set_aside: SetAsideId,
     },
+}
+
+/// A [`super::Destination`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PortableDestination {
+    /// The channel.
+    pub channel: String,
+    /// Within the channel.
+    pub conversation: String,
+    /// As the channel's driver wrote it.
+    pub address: String,
 }
 
 /// Where an export stands: opaque, of one engine.

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Epoch, Event, LedgerEntry, Message, NewDelivery, SessionKey, Timestamp, ToolResult, TurnId};
+use super::{Epoch, Event, LedgerEntry, Message, NewDelivery, SessionKey, StoreError, Timestamp, ToolResult, TurnId};
 
 /// How long an idempotency key is remembered.
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
@@ -20,12 +21,28 @@ pub struct Accept {
     pub turn: TurnId,
     /// What was said.
     pub message: Arc<Message>,
+    /// Where its answer goes; absent where whoever sent it watches the turn.
+    pub destination: Option<Destination>,
     /// Under which a repeat is recognised.
     pub idempotency: Option<Idempotency>,
     /// Whose lane it enters.
     pub epoch: Epoch,
     /// When.
     pub now: Timestamp,
+}
+
+impl Accept {
+    /// Whether it may be stored, whatever there is already.
+    ///
+    /// # Errors
+    /// [`StoreError::TooLarge`].
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let address = self.destination.as_ref().map_or(0, |destination| destination.address.len());
+        if address > MAX_ADDRESS {
+            return Err(StoreError::TooLarge { what: "the address of an answer", limit: MAX_ADDRESS });
+        }
+        Ok(())
+    }
 }
 
 /// A client's key for a message, kept for [`IDEMPOTENCY_WINDOW`] within the session.
@@ -35,6 +52,21 @@ pub struct Idempotency {
     pub key: String,
     /// Of the parameters: the same key with others is a mistake.
     pub digest: [u8; 32],
+}
+
+/// The largest address of a [`Destination`], in bytes.
+pub const MAX_ADDRESS: usize = 64 << 10;
+
+/// Where a turn's answer goes. Kept with the turn until it ends, and no longer, so that one that is taken up again
+/// still knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// The channel's name in the config.
+    pub channel: String,
+    /// Within the channel: what goes there keeps its order.
+    pub conversation: String,
+    /// As the channel's driver writes it; at most [`MAX_ADDRESS`].
+    pub address: Bytes,
 }
 
 /// What became of a message.
@@ -130,6 +162,8 @@ pub struct Resume {
 /// Where an open turn stands.
 #[derive(Debug, Clone)]
 pub struct TurnState {
+    /// Where its answer goes.
+    pub destination: Option<Destination>,
     /// How often it was taken up, this time included: one that ends the process again and again is
     /// not taken up for ever.
     pub resumes: u32,

@@ -42,7 +42,9 @@ async fn exchange(store: &SqliteStore, epoch: Epoch, number: u64) -> Result<(), 
     let turn = TurnId::new(now, number);
     let text = |role, text: &str| Arc::new(Message::text(role, format!("{number} {text} {}", "x".repeat(600))));
     let message = text(Role::User, "question");
-    store.accept(Accept { session: session.clone(), turn, message, idempotency: None, epoch, now }).await?;
+    store
+        .accept(Accept { session: session.clone(), turn, message, destination: None, idempotency: None, epoch, now })
+        .await?;
     let messages = vec![text(Role::Assistant, "answer")];
     let step = Step { messages, ..Step::of(session, turn, epoch, now) };
     store.finish(TurnEnd { step, deliveries: Vec::new() }).await

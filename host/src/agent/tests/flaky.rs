@@ -130,6 +130,14 @@ impl Channels for Flaky {
     fn channel_state<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
         self.inner.channel_state(channel)
     }
+    fn seen<'a>(
+        &'a self,
+        channel: &'a str,
+        event: &'a EventId,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.inner.seen(channel, event, now)
+    }
     fn channel_commit(&self, commit: ChannelCommit) -> BoxFuture<'_, Result<Vec<IncomingOutcome>, StoreError>> {
         self.inner.channel_commit(commit)
     }
@@ -171,6 +179,29 @@ impl Outbox for Flaky {
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Delivery>, StoreError>> {
         self.inner.deliveries_due(channel, now, limit)
+    }
+}
+
+impl Pairings for Flaky {
+    fn pairing<'a>(&'a self, writer: &'a Writer, now: Timestamp) -> BoxFuture<'a, Result<Option<Pairing>, StoreError>> {
+        self.inner.pairing(writer, now)
+    }
+    fn pairings<'a>(
+        &'a self,
+        channel: Option<&'a str>,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Pairing>, StoreError>> {
+        self.inner.pairings(channel, now)
+    }
+    fn pairing_approve<'a>(
+        &'a self,
+        code: &'a str,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Option<Pairing>, StoreError>> {
+        self.inner.pairing_approve(code, now)
+    }
+    fn pairing_remove<'a>(&'a self, writer: &'a Writer) -> BoxFuture<'a, Result<bool, StoreError>> {
+        self.inner.pairing_remove(writer)
     }
 }
 

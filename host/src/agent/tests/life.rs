@@ -209,6 +209,7 @@ impl World {
             config: &config,
             store,
             epoch,
+            courier: Arc::new(()),
             providers: &Providers::new([Arc::new(Model(Arc::clone(&self.outside), self.clock)) as Arc<dyn Provider>]),
             jitter: Arc::new(Jitter::seeded(1)),
             tools: &Registry::default(),

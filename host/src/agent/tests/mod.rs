@@ -116,6 +116,7 @@ impl Bench {
             config: &config,
             store,
             epoch,
+            courier: Arc::new(()),
             providers: &Providers::new([Arc::new(held) as Arc<dyn Provider>]),
             jitter: Arc::new(Jitter::seeded(1)),
             tools: &Registry::default(),
@@ -141,7 +142,7 @@ impl Bench {
 
 fn submission(peer: &str, content: &str) -> Submission {
     let peer = Peer { channel: "c".into(), account: "a".into(), peer: peer.into(), guild: None, team: None };
-    Submission { peer, agent: None, content: content.into(), idempotency_key: None }
+    Submission { peer, agent: None, content: content.into(), destination: None, idempotency_key: None }
 }
 
 /// The ends of the turns that a watcher sees, in order.

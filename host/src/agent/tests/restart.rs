@@ -17,8 +17,15 @@ async fn start(store: &DynStore, fault: Fault) -> Result<Bench> {
 async fn accepted(store: &DynStore, session: &SessionKey, content: &str, at: u64) -> Result<TurnId> {
     let turn = TurnId::new(Timestamp(at), at);
     let message = Arc::new(Message::text(Role::User, content));
-    let accept =
-        Accept { session: session.clone(), turn, message, idempotency: None, epoch: Epoch(0), now: Timestamp(at) };
+    let accept = Accept {
+        session: session.clone(),
+        turn,
+        message,
+        destination: None,
+        idempotency: None,
+        epoch: Epoch(0),
+        now: Timestamp(at),
+    };
     store.accept(accept).await?;
     Ok(turn)
 }

@@ -7,7 +7,10 @@ use tracing::{info, warn};
 use super::calls::Instead;
 use super::journal::Change;
 use super::{Turn, Work, model, until_well};
-use crate::store::{ErrorCode, EventBody, Message, StoreError, TurnError};
+use crate::agent::courier::{Letter, LetterContent, Passage};
+use crate::store::{
+    DeliveryId, Destination, DoneReason, ErrorCode, EventBody, Message, NewDelivery, StoreError, Timestamp, TurnError,
+};
 
 /// Stores what a turn leaves behind, then tells of its end.
 pub(super) async fn settle(turn: Turn<'_>, work: Work, end: EventBody) {
@@ -30,9 +33,56 @@ async fn stored(turn: Turn<'_>, mut work: Work, end: EventBody) -> Result<(), St
     }
     let events = until_well(turn.shared, || job.topic.end(job.turn, end.clone())).await?;
     let Some(told) = events.last().cloned() else { return Ok(()) };
-    work.journal.commit_with(turn, Change::End(last, Vec::new()), events).await?;
+    let passage = turn.passage(&work);
+    let deliveries = passage.iter().map(|passage| answer(turn, passage, &end)).collect();
+    work.journal.commit_with(turn, Change::End(last, deliveries), events).await?;
     job.topic.ended(job.turn, &told);
+    if let Some(passage) = passage {
+        turn.shared.courier.ended(&passage);
+    }
     Ok(())
+}
+
+/// What is sent to the platform at a turn's end. Where a draft was opened, it takes its place.
+fn answer(turn: Turn<'_>, passage: &Passage, end: &EventBody) -> NewDelivery {
+    let Destination { channel, conversation, address } = passage.destination.clone();
+    let letter = Letter { address, content: LetterContent::Markdown { text: last_word(end) } };
+    NewDelivery {
+        id: DeliveryId(passage.turn),
+        session: Some(passage.session.clone()),
+        channel,
+        conversation,
+        content: letter.to_bytes(),
+        draft: false,
+        epoch: turn.shared.epoch,
+        now: Timestamp::now(),
+    }
+}
+
+/// A turn's end in words for a person on a platform, who can neither see nor mend what is behind it.
+fn last_word(end: &EventBody) -> String {
+    let (text, remark) = match end {
+        EventBody::Done { stop_reason, text } => (
+            text.as_str(),
+            match stop_reason {
+                DoneReason::EndTurn | DoneReason::Refusal => "",
+                DoneReason::MaxTokens => "_(This answer reached its limit and ends here.)_",
+                DoneReason::Steps => "_(I stopped here: this took more steps than I may take.)_",
+                DoneReason::Budget => "_(I stopped here: the budget is spent.)_",
+                DoneReason::Aborted => "_(Stopped.)_",
+            },
+        ),
+        EventBody::Error(error) => (
+            "",
+            match error.code {
+                ErrorCode::BudgetExceeded => "_(I can't answer: the budget is spent.)_",
+                _ if error.retryable => "_(I can't answer right now. Please try again in a while.)_",
+                _ => "_(I can't answer: something is wrong with my setup. My owner can find out more.)_",
+            },
+        ),
+        _ => ("", ""),
+    };
+    [text, remark].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n")
 }
 
 /// Leaves a turn open for the next start. What it consumed so far is stored, as far as the store

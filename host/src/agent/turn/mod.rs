@@ -22,11 +22,12 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::context;
+use super::courier::{Courier, Passage};
 use super::job::{Cause, Job, Origin};
 use super::reply::{Calls, Reply};
 use crate::provider::{ProviderError, Request};
 use crate::store::{
-    DoneReason, DynStore, Epoch, ErrorCode, EventBody, Message, Permanence, Step, StopReason, StoreError,
+    Destination, DoneReason, DynStore, Epoch, ErrorCode, EventBody, Message, Permanence, Step, StopReason, StoreError,
     StoredMessage, Timestamp, ToolUse, TurnError,
 };
 use calls::{Call, Instead};
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     pub(super) epoch: Epoch,
     /// Messages that may wait in one session.
     pub(super) queued: usize,
+    /// Carries answers to platforms.
+    pub(super) courier: Arc<dyn Courier>,
     /// Cancelled when the gateway waits for no turn any more.
     pub(super) closing: CancellationToken,
 }
@@ -87,6 +90,13 @@ impl Turn<'_> {
         until_well(self.shared, || topic.catch_up()).await
     }
 
+    /// The turn, for who carries its answer.
+    fn passage(self, work: &Work) -> Option<Passage> {
+        let Job { session, turn, .. } = self.job;
+        let destination = work.destination.clone()?;
+        Some(Passage { session: session.clone(), turn: *turn, destination })
+    }
+
     /// Goes no further where the turn is to stop: who runs it drops it here.
     async fn unless_stopped(self) {
         if self.job.handle.is_stopped() {
@@ -106,6 +116,8 @@ struct Work {
     /// The answer that is being read, and who writes it.
     reply: Reply,
     asked: Option<Asked>,
+    /// Where its answer goes.
+    destination: Option<Destination>,
     /// Calls of models that it began.
     model_calls: u32,
     /// The texts of earlier steps.
@@ -157,7 +169,7 @@ pub(super) async fn run(shared: &Shared, job: &Job) {
         return end::leave(turn, Work::default()).await;
     }
     let mut work = match job.origin {
-        Origin::Accepted => Work::default(),
+        Origin::Accepted => Work { destination: job.destination.clone(), ..Work::default() },
         Origin::Reopened => match resume::take_up(turn).await {
             Ok(TakenUp::Goes(work)) => *work,
             Ok(TakenUp::Ends(work, error)) => return end::settle(turn, *work, error).await,
@@ -165,6 +177,9 @@ pub(super) async fn run(shared: &Shared, job: &Job) {
             Err(error) => return end::unstored(turn, &error),
         },
     };
+    if let Some(passage) = turn.passage(&work) {
+        shared.courier.begun(&passage);
+    }
     let limit = job.agent.config.turn_timeout;
     let end = tokio::select! {
         biased;

@@ -51,7 +51,8 @@ pub(super) async fn take_up(turn: Turn<'_>) -> Result<TakenUp, StoreError> {
     info!(resumes = state.resumes, messages = own.len(), "a turn is taken up again");
 
     job.topic.reopen(job.turn, &state.events);
-    let mut work = Box::new(Work { model_calls: state.model_calls, ..Work::default() });
+    let mut work =
+        Box::new(Work { model_calls: state.model_calls, destination: state.destination.clone(), ..Work::default() });
     work.rebuild(&own, &state, job.agent.config.max_repeats);
     if !state.events.iter().any(|event| matches!(event.body, EventBody::Queued)) {
         turn.tell(EventBody::Queued).await?;

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{PORTABLE_VERSION, Record};
+use crate::store::{OLDEST_PORTABLE_VERSION, PORTABLE_VERSION, Record};
 
 /// The longest line, in bytes. A record is a message or a piece of a file at most, which are far smaller.
 const MAX_LINE: u64 = 256 << 20;
@@ -43,7 +43,7 @@ pub(super) enum LineError {
     NoExport,
     /// A later program's.
     #[error(
-        "it has format {found}, and this program reads format {PORTABLE_VERSION}; import it with the exoclaw that \
+        "it has format {found}, and this program reads formats up to {PORTABLE_VERSION}; import it with the exoclaw that \
          wrote it ({by}), or a later one"
     )]
     Format { found: u32, by: String },
@@ -133,7 +133,7 @@ impl<R: BufRead> Reader<R> {
         }
         let Version { exoclaw: by, format: found } =
             serde_json::from_slice(&reader.line).map_err(|_| LineError::NoExport)?;
-        if found != PORTABLE_VERSION {
+        if !(OLDEST_PORTABLE_VERSION..=PORTABLE_VERSION).contains(&found) {
             return Err(LineError::Format { found, by: by.chars().take(40).collect() });
         }
         serde_json::from_slice::<Header>(&reader.line).map_err(|_| LineError::NoExport)?;

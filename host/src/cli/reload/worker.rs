@@ -266,13 +266,27 @@ fn digest(path: &Path) -> std::io::Result<String> {
 /// The tables in which two configs differ, but for `[[plugins]]` and what those take over.
 fn needing_restart(was: &Config, now: &Config) -> Vec<&'static str> {
     // Every table is named here, so that a new one cannot be forgotten.
-    let Config { gateway, agents, providers, plugins: _, bindings, storage, net, limits, telemetry } = now;
+    let Config {
+        gateway,
+        agents,
+        providers,
+        plugins: _,
+        channels,
+        bindings,
+        delivery,
+        storage,
+        net,
+        limits,
+        telemetry,
+    } = now;
     let limits = LimitsConfig { plugin: was.limits.plugin, ..limits.clone() };
     let same = [
         ("gateway", *gateway == was.gateway),
         ("agents", *agents == was.agents),
         ("providers", *providers == was.providers),
+        ("channels", *channels == was.channels),
         ("bindings", *bindings == was.bindings),
+        ("delivery", *delivery == was.delivery),
         ("storage", *storage == was.storage),
         ("net", *net == was.net),
         ("limits", limits == was.limits),

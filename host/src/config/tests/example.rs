@@ -26,7 +26,7 @@ fn keys(text: &str) -> BTreeSet<(String, String)> {
         for (key, value) in table {
             let below = match at {
                 "" => key.get_ref().to_string(),
-                "agents" | "providers" | "plugins.grants.secrets" => format!("{at}.NAME"),
+                "agents" | "providers" | "channels" | "plugins.grants.secrets" => format!("{at}.NAME"),
                 _ => format!("{at}.{}", key.get_ref()),
             };
             match value.get_ref() {

@@ -78,7 +78,7 @@ impl From<StoreError> for RpcError {
         let code = match &error {
             StoreError::Full { .. } | StoreError::Sick(_) | StoreError::Closed => ErrorCode::Busy,
             StoreError::NoSession(_) | StoreError::NoTurn(_) => ErrorCode::NotFound,
-            StoreError::TooLarge { .. } => ErrorCode::TooLarge,
+            StoreError::TooLarge { .. } | StoreError::TooMany { .. } => ErrorCode::TooLarge,
             StoreError::Superseded { .. } | StoreError::Corrupt { .. } | StoreError::BadRecord { .. } => {
                 ErrorCode::Internal
             }

@@ -25,6 +25,7 @@ impl Running {
             session: session(),
             turn: turn(n),
             message,
+            destination: None,
             idempotency: None,
             epoch: Epoch(0),
             now: Timestamp(n),

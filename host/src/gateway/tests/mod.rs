@@ -77,6 +77,7 @@ fn dispatcher(queue: usize) -> Dispatcher {
         config: &config,
         store: Arc::new(MemoryStore::new(MemoryLimits::default())),
         epoch: Epoch(0),
+        courier: Arc::new(()),
         providers: &Providers::new([]),
         jitter: Arc::new(Jitter::seeded(1)),
         tools: &Registry::default(),

@@ -75,7 +75,7 @@ type Pool = legacy::Client<Connector, RequestBody>;
 /// One guest's way out. Make one for each, and keep it: its connections go with it, also those in
 /// use.
 pub struct GuardedClient {
-    connector: Connector,
+    pub(super) connector: Connector,
     tasks: Tasks,
     pool: Mutex<Pool>,
 }
@@ -130,7 +130,7 @@ impl GuardedClient {
 
     /// The pool. Where every connection is taken, some by idle ones to other origins, a new pool:
     /// the old one lets go of its idle connections as soon as its last request has ended.
-    fn pool(&self) -> Pool {
+    pub(super) fn pool(&self) -> Pool {
         let mut current = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         if self.connector.connections.available_permits() == 0 {
             *current = pool(self.connector.clone(), self.tasks.clone());
@@ -172,7 +172,7 @@ fn pool(connector: Connector, tasks: Tasks) -> Pool {
 fn address(origin: &Origin, asked: &Uri) -> Option<Uri> {
     let mut parts = Parts::default();
     parts.scheme = Some(origin.scheme.as_str().parse().ok()?);
-    let authority = match origin.port == origin.scheme.port() {
+    let authority = match Some(origin.port) == origin.scheme.port() {
         true => origin.host.to_string(),
         false => format!("{}:{}", origin.host, origin.port),
     };

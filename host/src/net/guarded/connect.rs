@@ -63,6 +63,7 @@ impl Connector {
         let socket = TokioIo::new(Socket::new(stream, permit));
         match origin.scheme {
             Scheme::Http => Ok(MaybeHttpsStream::Http(socket)),
+            Scheme::Tls | Scheme::Tcp => Err(Fault::NotGranted),
             Scheme::Https => {
                 let config = self.trust.config().await.map_err(Fault::Trust)?;
                 let mut tls = HttpsConnector::from((Connected(Some(socket)), config));

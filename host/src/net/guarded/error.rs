@@ -75,6 +75,26 @@ pub enum Fault {
     Protocol(String),
 }
 
+impl Fault {
+    /// Whether it happened before anything of the request was sent.
+    #[must_use]
+    pub fn is_before_sending(&self) -> bool {
+        match self {
+            Self::NotGranted
+            | Self::Name(_)
+            | Self::Prohibited { .. }
+            | Self::Refused
+            | Self::Unreachable(_)
+            | Self::Certificate(_)
+            | Self::Tls(_)
+            | Self::Trust(_)
+            | Self::Timeout { phase: TimeoutPhase::Connect, .. }
+            | Self::Busy => true,
+            Self::Timeout { .. } | Self::HeadTooLarge | Self::Broken(_) | Self::Protocol(_) => false,
+        }
+    }
+}
+
 fn hint(kind: AddressKind) -> &'static str {
     if kind.is_local() { "; `private = true` in its grant would allow it" } else { "" }
 }

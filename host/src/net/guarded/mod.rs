@@ -5,6 +5,7 @@
 //! policy forbids, and connects to one of those that are left. So a name server that answers
 //! differently the next time, or that mixes a private address among public ones, gains nothing.
 //! It follows no redirects, keeps no cookies and knows no proxies. Bodies are streamed both ways.
+//! What is no exchange of requests gets a connection of its own, under the same policy.
 
 mod body;
 mod client;
@@ -13,6 +14,7 @@ mod dial;
 mod error;
 mod resolve;
 mod socket;
+mod stream;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -21,3 +23,4 @@ pub use body::ResponseBody;
 pub use client::{GuardedClient, OutDeadlines, Policy, RequestBody};
 pub use error::{Fault, OutError};
 pub use resolve::{Resolve, SystemResolver};
+pub use stream::{Spoken, Stream};

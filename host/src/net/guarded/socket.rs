@@ -22,6 +22,7 @@ const MAX_STALL: Duration = Duration::from_secs(30);
 pub(super) struct Peer(pub(super) SocketAddr);
 
 /// The connection.
+#[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
     peer: Option<SocketAddr>,

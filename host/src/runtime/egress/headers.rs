@@ -10,12 +10,12 @@ use wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS;
 const FORBIDDEN: [HeaderName; 3] = [header::TE, header::TRAILER, header::EXPECT];
 
 /// Whether a header is the host's.
-pub(super) fn is_forbidden(name: &HeaderName) -> bool {
+pub(in crate::runtime) fn is_forbidden(name: &HeaderName) -> bool {
     DEFAULT_FORBIDDEN_HEADERS.contains(name) || FORBIDDEN.contains(name) || name.as_str().starts_with("proxy-")
 }
 
 /// Takes out what is the host's.
-pub(super) fn strip(headers: &mut HeaderMap) {
+pub(in crate::runtime) fn strip(headers: &mut HeaderMap) {
     let forbidden: Vec<_> = headers.keys().filter(|name| is_forbidden(name)).cloned().collect();
     for name in forbidden {
         headers.remove(name);
@@ -23,7 +23,7 @@ pub(super) fn strip(headers: &mut HeaderMap) {
 }
 
 /// What headers take in HTTP/1.1: name, colon, space, value, end of line.
-pub(super) fn size(headers: &HeaderMap) -> usize {
+pub(in crate::runtime) fn size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 

@@ -10,7 +10,7 @@ mod body;
 mod boundary;
 mod fault;
 mod handler;
-mod headers;
+pub(super) mod headers;
 mod hooks;
 
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use wasmtime_wasi_http::{WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::grants::Services;
 use super::state::State;
 use crate::config::{GrantsConfig, Host, HttpGrant, Origin};
-use crate::net::{GuardedClient, Scope};
+use crate::net::{GuardedClient, Policy, Scope};
 
 use hooks::Hooks;
 
 /// The most that the headers of one request or response may take, as they lie in memory.
-const MAX_FIELDS: usize = 32 << 10;
+pub(super) const MAX_FIELDS: usize = 32 << 10;
 
 /// Links `wasi:http`'s outgoing half.
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -39,7 +39,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 /// One plugin's way out: its connections are shared by its calls, and by nobody else's.
 #[derive(Default)]
 pub(super) struct Egress {
-    client: Option<GuardedClient>,
+    /// Shared with what is under way when the plugin is replaced.
+    pub(super) client: Option<Arc<GuardedClient>>,
 }
 
 impl Egress {
@@ -47,8 +48,13 @@ impl Egress {
     pub(super) fn new(grants: &GrantsConfig, services: &Services) -> Self {
         let http = grants.http.clone();
         let client = services.client.as_ref().filter(|_| !http.is_empty());
-        Self { client: client.map(|client| client.guarded(Arc::new(move |origin| scope(&http, origin)))) }
+        Self { client: client.map(|client| Arc::new(client.guarded(policy(http)))) }
     }
+}
+
+/// As these grants say.
+pub(super) fn policy(grants: Vec<HttpGrant>) -> Policy {
+    Arc::new(move |origin| scope(&grants, origin))
 }
 
 /// How far these grants go to an origin. Connections are shared over paths and methods, so any

@@ -82,6 +82,12 @@ impl SecretRules {
         rule.secret.as_ref().ok_or(Unbound::Unknown)
     }
 
+    /// All secrets that may be sent to this origin.
+    pub(super) fn bound_to<'a>(&'a self, origin: &'a Origin) -> impl Iterator<Item = &'a Secret> {
+        let bound = |rule: &&Rule| rule.hosts.iter().any(|pattern| pattern.matches(origin));
+        self.rules.values().filter(bound).filter_map(|rule| rule.secret.as_ref())
+    }
+
     /// Puts into a request what is bound to the origin that it goes to. With a secret in it, the
     /// request asks for all of the answer and as it is, so that the answer can be looked through:
     /// what is returned does that.

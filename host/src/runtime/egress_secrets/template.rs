@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Redactor;
 use super::place::{SecretRules, Unbound};
-use crate::config::Origin;
+use crate::config::{Origin, Scheme};
 use crate::runtime::bindings::channel::Piece;
 use crate::secrets::Secret;
 
@@ -68,7 +68,8 @@ impl Joined {
 
 impl SecretRules {
     /// Joins an address, and says where it leads: to the origin that its text alone names. Secrets
-    /// in it are percent-encoded. `wss:` is `https:` to the grants, and `ws:` is `http:`.
+    /// in it are percent-encoded. `wss:` is `https:` to the grants, and `ws:` is `http:`; `tls:` and
+    /// `tcp:` are themselves.
     ///
     /// # Errors
     /// A secret is not bound to that origin, would be a part of it, or nothing could be sent there.
@@ -133,6 +134,14 @@ impl SecretRules {
         Ok((!secrets.is_empty()).then(|| Redactor::new(secrets)))
     }
 
+    /// Hides every secret that may be sent to an origin in what comes from there; none where there
+    /// are none. Whoever knows a secret may echo it at any time, and a channel sees none of its own.
+    #[must_use]
+    pub fn redactor_of(&self, origin: &Origin) -> Option<Redactor> {
+        let secrets: Vec<_> = self.bound_to(origin).collect();
+        (!secrets.is_empty()).then(|| Redactor::new(secrets))
+    }
+
     fn join(
         &self,
         pieces: &[Piece],
@@ -172,11 +181,13 @@ impl SecretRules {
 
 fn origin(scheme: &str, authority: &str) -> Option<Origin> {
     let scheme = match scheme {
-        "https" | "wss" => "https",
-        "http" | "ws" => "http",
+        "https" | "wss" => Scheme::Https,
+        "http" | "ws" => Scheme::Http,
+        "tls" => Scheme::Tls,
+        "tcp" => Scheme::Tcp,
         _ => return None,
     };
-    Origin::of(&format!("{scheme}://{authority}/").parse().ok()?)
+    Origin::at(scheme, &authority.parse().ok()?)
 }
 
 #[cfg(test)]
@@ -235,6 +246,8 @@ mod tests {
             Ok(("wss://api.telegram.org?k=a%20b%3Fc%23d%26e%3Df%252f&x=1".into(), there.clone()))
         );
         assert_eq!(address("https://api.telegram.org"), Ok((there.clone(), there)));
+        let lines = "tls://irc.example.com:6697".to_owned();
+        assert_eq!(address(&lines), Ok((lines.clone(), lines)));
     }
 
     #[test]
@@ -250,9 +263,14 @@ mod tests {
         ] {
             assert_eq!(address(text), Err(TemplateError::Host), "{text}");
         }
-        for text in
-            ["ftp://a.example.com/", "https://u@a.example.com/", "https://a b/", "https://a.example.com\\@x/{host}"]
-        {
+        for text in [
+            "ftp://a.example.com/",
+            "tls://a.example.com",
+            "tcp://a.example.com/",
+            "https://u@a.example.com/",
+            "https://a b/",
+            "https://a.example.com\\@x/{host}",
+        ] {
             assert_eq!(address(text), Err(TemplateError::Address), "{text}");
         }
     }

@@ -34,6 +34,16 @@ fn session(peer: &str) -> SessionKey {
 async fn open(store: &dyn Store, session: &SessionKey, turn: u64) -> Result<TurnId, StoreError> {
     let (turn, now) = (TurnId::new(Timestamp(turn), turn), Timestamp(turn));
     let message = Arc::new(Message::text(Role::User, "hello"));
-    store.accept(Accept { session: session.clone(), turn, message, idempotency: None, epoch: Epoch(0), now }).await?;
+    store
+        .accept(Accept {
+            session: session.clone(),
+            turn,
+            message,
+            destination: None,
+            idempotency: None,
+            epoch: Epoch(0),
+            now,
+        })
+        .await?;
     Ok(turn)
 }

@@ -25,6 +25,7 @@ pub(super) struct Turn {
     pub(super) events: Vec<Arc<Event>>,
     pub(super) calls: Vec<(String, CallState)>,
     pub(super) key: Option<Idempotency>,
+    pub(super) destination: Option<Destination>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +47,8 @@ pub(super) struct Model {
     /// In the order in which they were opened.
     pub(super) deliveries: Vec<(Delivery, Epoch)>,
     pub(super) facts: Vec<Fact>,
+    /// In the order in which they asked last.
+    pub(super) pairings: Vec<Pairing>,
     pub(super) values: BTreeMap<(KvScope, String), KvValue>,
 }
 
@@ -57,7 +60,7 @@ fn allow(epoch: Epoch, by: Epoch) -> Answer<()> {
 
 impl Model {
     pub(super) fn accept(&mut self, accept: Accept) -> Answer<Accepted> {
-        let Accept { session: key, turn, message, idempotency, epoch, now } = accept;
+        let Accept { session: key, turn, message, destination, idempotency, epoch, now } = accept;
         allow(epoch, self.sessions.get(&key).map_or(Epoch(0), |session| session.epoch))?;
         let record = SessionRecord { session: key.clone(), created_at: now, updated_at: now, messages: 0, turns: 0 };
         let new = Session { record, epoch, messages: Vec::new(), next_position: 0, context_from: 0 };
@@ -84,6 +87,7 @@ impl Model {
             events: Vec::new(),
             calls: Vec::new(),
             key: idempotency,
+            destination,
         });
         self.add(&key, turn, vec![message], now);
         Ok(Accepted::New)
@@ -167,7 +171,7 @@ impl Model {
             self.may_open(delivery)?;
         }
         let turn = self.step(end.step)?;
-        (turn.open, turn.calls) = (false, Vec::new());
+        (turn.open, turn.calls, turn.destination) = (false, Vec::new(), None);
         end.deliveries.into_iter().try_for_each(|delivery| self.delivery_open(delivery).map(drop))
     }
 
@@ -184,6 +188,7 @@ impl Model {
         found.resumes += 1;
         let of_turn = || self.ledger.values().filter(|record| record.call.id.turn == *turn);
         Ok(Some(TurnState {
+            destination: found.destination.clone(),
             resumes: found.resumes,
             events: found.events.clone(),
             calls: found.calls.clone(),
@@ -204,16 +209,16 @@ impl Model {
         allow(epoch, session.epoch)?;
         self.sessions.remove(key);
         self.turns.retain(|turn| turn.session != *key);
-        self.deliveries.retain(|(delivery, _)| delivery.session != *key);
+        self.deliveries.retain(|(delivery, _)| delivery.session.as_ref() != Some(key));
         self.facts.retain(|fact| fact.source.as_ref().is_none_or(|(session, _)| session != key));
         self.values.retain(|(scope, _), _| *scope != KvScope::Session(key.clone()));
         Ok(true)
     }
 
     pub(super) fn channel_commit(&mut self, commit: ChannelCommit) -> Answer<Vec<IncomingOutcome>> {
-        let ChannelCommit { channel: name, epoch, state, incoming, set_aside, now } = commit;
+        let ChannelCommit { channel: name, epoch, state, incoming, receipts, set_aside, replays, now } = commit;
         allow(epoch, self.channels.get(&name).map_or(Epoch(0), |channel| channel.epoch))?;
-        let mut epochs = BTreeMap::new();
+        let (mut epochs, mut opened) = (BTreeMap::new(), BTreeMap::new());
         let mut fresh: Vec<&EventId> = Vec::new();
         for one in &incoming {
             let seen = self.channels.get(&name).is_some_and(|channel| channel.has_seen(&one.event, now));
@@ -225,20 +230,37 @@ impl Model {
                 let stored = self.sessions.get(&accept.session).map_or(Epoch(0), |session| session.epoch);
                 allow(accept.epoch, epochs.insert(accept.session.clone(), accept.epoch).unwrap_or(stored))?;
             }
+            for reply in &one.replies {
+                match &reply.session {
+                    Some(session) if !epochs.contains_key(session) => self.may_open(reply)?,
+                    _ => self.may_open(&NewDelivery { session: None, ..reply.clone() })?,
+                }
+                allow(reply.epoch, opened.insert(reply.id, reply.epoch).unwrap_or_default())?;
+            }
         }
         let mut outcomes = Vec::new();
         for one in incoming {
             let channel = self.channels.entry(name.clone()).or_default();
-            outcomes.push(if channel.has_seen(&one.event, now) {
-                IncomingOutcome::Repeat
-            } else {
-                channel.seen.push((one.event, now));
-                match one.accept {
-                    None => IncomingOutcome::Noted,
-                    Some(accept) => IncomingOutcome::Accepted(self.accept(accept)?),
-                }
+            if channel.has_seen(&one.event, now) {
+                outcomes.push(IncomingOutcome::Repeat);
+                continue;
+            }
+            channel.seen.push((one.event, now));
+            outcomes.push(match one.accept {
+                None => IncomingOutcome::Noted,
+                Some(accept) => IncomingOutcome::Accepted(self.accept(accept)?),
             });
+            for reply in one.replies {
+                self.delivery_open(reply)?;
+            }
+            if let Some(pairing) = one.pairing {
+                self.ask(pairing);
+            }
         }
+        for receipt in receipts {
+            self.receive(&name, receipt);
+        }
+        self.aside.retain(|aside| Some(aside.id) != replays || aside.channel != name);
         let channel = self.channels.entry(name.clone()).or_default();
         channel.epoch = epoch;
         channel.state = state.or(channel.state.take());
@@ -249,9 +271,67 @@ impl Model {
         Ok(outcomes)
     }
 
+    fn ask(&mut self, new: NewPairing) {
+        let NewPairing { writer, name, code, now } = new;
+        let waits_under =
+            |pairing: &Pairing| matches!(&pairing.state, PairingState::Pending { code: known, .. } if *known == code);
+        self.pairings.retain(|pairing| !waits_under(pairing));
+        let known = self.pairings.iter().position(|pairing| pairing.writer == writer);
+        if let Some(known) = known {
+            if matches!(self.pairings[known].state, PairingState::Approved { .. }) {
+                return;
+            }
+            self.pairings.remove(known);
+        }
+        let state = PairingState::Pending { code, until: now.plus(PAIRING_WINDOW) };
+        self.pairings.push(Pairing { writer, name, state });
+    }
+
+    /// Those who are there, in the order of writers.
+    pub(super) fn pairings(&self, now: Timestamp) -> Vec<Pairing> {
+        let there = |pairing: &&Pairing| match pairing.state {
+            PairingState::Pending { until, .. } => now < until,
+            PairingState::Approved { .. } => true,
+        };
+        let mut there: Vec<_> = self.pairings.iter().filter(there).cloned().collect();
+        there.sort_by_key(|pairing| pairing.writer.clone());
+        there
+    }
+
+    pub(super) fn approve(&mut self, wanted: &str, now: Timestamp) -> Option<Pairing> {
+        let found = self.pairings.iter_mut().find(|pairing| match &pairing.state {
+            PairingState::Pending { code, until } => code == wanted && now < *until,
+            PairingState::Approved { .. } => false,
+        })?;
+        found.state = PairingState::Approved { since: now };
+        Some(found.clone())
+    }
+
+    pub(super) fn unpair(&mut self, writer: &Writer) -> bool {
+        let before = self.pairings.len();
+        self.pairings.retain(|pairing| pairing.writer != *writer);
+        self.pairings.len() < before
+    }
+
+    fn receive(&mut self, channel: &str, new: NewReceipt) {
+        let named = |delivery: &Delivery| delivery.id.0.to_string() == new.id;
+        let shown = |delivery: &Delivery| delivery.shown.contains(&new.id);
+        let of_channel = || self.deliveries.iter().map(|(delivery, _)| delivery).filter(|one| one.channel == channel);
+        let found = of_channel().find(|one| named(one)).or_else(|| of_channel().rfind(|one| shown(one)));
+        let Some(id) = found.map(|delivery| delivery.id) else { return };
+        for (delivery, _) in self.deliveries.iter_mut().filter(|(delivery, _)| delivery.id == id) {
+            if delivery.receipt.is_none_or(|former| former < new.receipt) {
+                delivery.receipt = Some(new.receipt);
+                if new.receipt == Receipt::Failed && delivery.state == DeliveryState::Sent {
+                    (delivery.state, delivery.reason) = (DeliveryState::Dead, new.reason.clone());
+                }
+            }
+        }
+    }
+
     fn may_open(&self, new: &NewDelivery) -> Answer<()> {
-        if !self.sessions.contains_key(&new.session) {
-            return Err(StoreError::NoSession(new.session.clone()));
+        if let Some(session) = new.session.as_ref().filter(|session| !self.sessions.contains_key(session)) {
+            return Err(StoreError::NoSession(session.clone()));
         }
         let by = self.deliveries.iter().find(|(delivery, _)| delivery.id == new.id).map_or(Epoch(0), |(_, by)| *by);
         allow(new.epoch, by)
@@ -262,6 +342,12 @@ impl Model {
         if let Some((delivery, epoch)) = self.deliveries.iter_mut().find(|(delivery, _)| delivery.id == new.id) {
             let open = is_open(delivery);
             if open {
+                if delivery.draft && !new.draft {
+                    (delivery.attempts, delivery.due, delivery.reason) = (0, new.now, None);
+                    if delivery.state != DeliveryState::Sending {
+                        delivery.state = DeliveryState::Pending;
+                    }
+                }
                 (delivery.content, delivery.draft, *epoch) = (new.content, new.draft, new.epoch);
             }
             return Ok(open);
@@ -278,6 +364,8 @@ impl Model {
             attempts: 0,
             due: new.now,
             reason: None,
+            shown: Vec::new(),
+            receipt: None,
             created_at: new.now,
         };
         self.deliveries.push((delivery, new.epoch));
@@ -291,6 +379,7 @@ impl Model {
         *epoch = update.epoch;
         (delivery.state, delivery.progress) = (update.state, update.progress);
         (delivery.attempts, delivery.due, delivery.reason) = (update.attempts, update.due, update.reason);
+        delivery.shown = update.shown;
         Ok(true)
     }
 
@@ -319,7 +408,7 @@ fn is_open(delivery: &Delivery) -> bool {
 }
 
 impl Channel {
-    fn has_seen(&self, event: &EventId, now: Timestamp) -> bool {
+    pub(super) fn has_seen(&self, event: &EventId, now: Timestamp) -> bool {
         let last = self.seen.iter().rev().find(|(seen, _)| seen == event);
         last.is_some_and(|(_, at)| now.since(*at) < EVENT_WINDOW)
     }

@@ -16,21 +16,110 @@ pub(in crate::store) enum Op {
     Wait(Duration),
     Reopen,
     Compare,
-    Accept { session: usize, key: Option<(u8, u8)>, back: u64 },
-    Append { turn: usize, messages: u8, result: Option<u8>, events: u8, ledger: Vec<(u32, bool)>, back: u64 },
-    Dispatch { turn: usize, calls: Vec<u8>, events: u8, back: u64 },
-    Answered { turn: usize, call: u8, back: u64 },
-    Finish { turn: usize, events: u8, delivery: Option<u8>, back: u64 },
-    Resume { turn: usize, back: u64 },
+    Accept {
+        session: usize,
+        key: Option<(u8, u8)>,
+        destined: bool,
+        back: u64,
+    },
+    Append {
+        turn: usize,
+        messages: u8,
+        result: Option<u8>,
+        events: u8,
+        ledger: Vec<(u32, bool)>,
+        back: u64,
+    },
+    Dispatch {
+        turn: usize,
+        calls: Vec<u8>,
+        events: u8,
+        back: u64,
+    },
+    Answered {
+        turn: usize,
+        call: u8,
+        back: u64,
+    },
+    Finish {
+        turn: usize,
+        events: u8,
+        delivery: Option<u8>,
+        back: u64,
+    },
+    Resume {
+        turn: usize,
+        back: u64,
+    },
     Reset(usize),
-    Delete { session: usize, back: u64 },
-    Reserve { session: usize, count: u64 },
-    Commit { channel: u8, incoming: Vec<(u8, Option<usize>)>, state: Option<u8>, aside: bool, back: u64 },
-    Open { turn: usize, conversation: u8, draft: bool, back: u64 },
-    Update { turn: usize, state: u8, progress: Option<u8>, later: u64, back: u64 },
-    Fact { owner: u8, turn: Option<usize> },
-    Forget { owner: u8, fact: usize },
-    Value { session: Option<usize>, key: u8 },
+    Delete {
+        session: usize,
+        back: u64,
+    },
+    Reserve {
+        session: usize,
+        count: u64,
+    },
+    Commit {
+        channel: u8,
+        incoming: Vec<News>,
+        receipts: Vec<(Which, u8)>,
+        state: Option<u8>,
+        aside: bool,
+        replays: Option<usize>,
+        back: u64,
+    },
+    Open {
+        turn: usize,
+        conversation: u8,
+        draft: bool,
+        back: u64,
+    },
+    Update {
+        delivery: usize,
+        state: u8,
+        progress: Option<u8>,
+        shown: Vec<u8>,
+        later: u64,
+        back: u64,
+    },
+    Fact {
+        owner: u8,
+        turn: Option<usize>,
+    },
+    Forget {
+        owner: u8,
+        fact: usize,
+    },
+    Approve {
+        code: u8,
+    },
+    Unpair {
+        channel: u8,
+        writer: u8,
+    },
+    Value {
+        session: Option<usize>,
+        key: u8,
+    },
+}
+
+/// What a channel read out of an event.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct News {
+    event: u8,
+    accept: Option<usize>,
+    /// In which session, and in which conversation.
+    reply: Option<(Option<usize>, u8)>,
+    /// Who, and by which code.
+    pairing: Option<(u8, u8)>,
+}
+
+/// Of which delivery a receipt is.
+#[derive(Debug, Clone)]
+pub(in crate::store) enum Which {
+    Itself(usize),
+    Shown(u8),
 }
 
 /// Sequences of uses.
@@ -39,14 +128,18 @@ pub(in crate::store) fn operations() -> impl Strategy<Value = Vec<Op>> {
     let hours = |hours: std::ops::Range<u64>| hours.prop_map(|hours| Duration::from_secs(hours * 3600));
     let ledger = || prop::collection::vec((0_u32..4, any::<bool>()), 0..3);
     let maybe = |most: u8| prop::option::of(0..most);
+    let session = || prop::option::of(0..3_usize);
+    let news = (0..5_u8, session(), prop::option::of((session(), 0..2_u8)), prop::option::of((0..3_u8, 0..4_u8)))
+        .prop_map(|(event, accept, reply, pairing)| News { event, accept, reply, pairing });
+    let which = prop_oneof![(0..5_usize).prop_map(Which::Itself), (0..4_u8).prop_map(Which::Shown)];
     let one = prop_oneof![
         2 => Just(Op::TakeOver),
         1 => Just(Op::Reopen),
         1 => Just(Op::Compare),
         2 => prop_oneof![3 => (1_u64..2000).prop_map(Duration::from_millis), 1 => hours(1..30), 1 => hours(300..800)]
             .prop_map(Op::Wait),
-        8 => (0..3_usize, prop::option::of((0..2_u8, 0..2_u8)), back())
-            .prop_map(|(session, key, back)| Op::Accept { session, key, back }),
+        8 => (0..3_usize, prop::option::of((0..2_u8, 0..2_u8)), any::<bool>(), back())
+            .prop_map(|(session, key, destined, back)| Op::Accept { session, key, destined, back }),
         6 => (0..4_usize, 0..3_u8, maybe(3), 0..3_u8, ledger(), back()).prop_map(
             |(turn, messages, result, events, ledger, back)| Op::Append { turn, messages, result, events, ledger, back }
         ),
@@ -59,14 +152,29 @@ pub(in crate::store) fn operations() -> impl Strategy<Value = Vec<Op>> {
         1 => (0..3_usize).prop_map(Op::Reset),
         1 => (0..3_usize, back()).prop_map(|(session, back)| Op::Delete { session, back }),
         1 => (0..3_usize, 1..100_u64).prop_map(|(session, count)| Op::Reserve { session, count }),
-        4 => (0..2_u8, prop::collection::vec((0..5_u8, prop::option::of(0..3_usize)), 0..4), maybe(9), any::<bool>(), back())
-            .prop_map(|(channel, incoming, state, aside, back)| Op::Commit { channel, incoming, state, aside, back }),
+        6 => (
+            0..2_u8,
+            prop::collection::vec(news, 0..4),
+            prop::collection::vec((which, 0..3_u8), 0..3),
+            maybe(9),
+            any::<bool>(),
+            prop::option::of(0..3_usize),
+            back(),
+        )
+            .prop_map(|(channel, incoming, receipts, state, aside, replays, back)| {
+                Op::Commit { channel, incoming, receipts, state, aside, replays, back }
+            }),
         3 => (0..4_usize, 0..2_u8, any::<bool>(), back())
             .prop_map(|(turn, conversation, draft, back)| Op::Open { turn, conversation, draft, back }),
-        4 => (0..4_usize, 0..5_u8, maybe(9), 0..3000_u64, back())
-            .prop_map(|(turn, state, progress, later, back)| Op::Update { turn, state, progress, later, back }),
+        5 => (0..5_usize, 0..5_u8, maybe(9), prop::collection::vec(0..4_u8, 0..3), 0..3000_u64, back()).prop_map(
+            |(delivery, state, progress, shown, later, back)| {
+                Op::Update { delivery, state, progress, shown, later, back }
+            }
+        ),
         2 => (0..2_u8, prop::option::of(0..4_usize)).prop_map(|(owner, turn)| Op::Fact { owner, turn }),
         1 => (0..2_u8, 0..4_usize).prop_map(|(owner, fact)| Op::Forget { owner, fact }),
+        2 => (0..4_u8).prop_map(|code| Op::Approve { code }),
+        1 => (0..2_u8, 0..3_u8).prop_map(|(channel, writer)| Op::Unpair { channel, writer }),
         2 => (prop::option::of(0..3_usize), 0..3_u8).prop_map(|(session, key)| Op::Value { session, key }),
     ];
     prop::collection::vec(one, 1..60)
@@ -89,6 +197,15 @@ pub(super) struct Both {
     count: u64,
     /// Every turn that was ever accepted, with its session.
     pub(super) turns: Vec<(SessionKey, TurnId)>,
+    /// Every delivery that was ever opened.
+    opened: Vec<DeliveryId>,
+}
+
+/// The writers of whom uses are.
+pub(super) fn writer(channel: u8, number: u8) -> Writer {
+    let kind = if number == 0 { WriterKind::Group } else { WriterKind::Direct };
+    let channel = CHANNELS[usize::from(channel)].to_owned();
+    Writer { channel, account: "a".to_owned(), kind, id: format!("w{}", number % 2) }
 }
 
 /// What a store and the model said to one use, as texts.
@@ -108,8 +225,8 @@ pub(in crate::store) async fn the_store_does_what_the_model_does(
 ) -> Outcome {
     let store = reopen(None).await;
     let now = Timestamp(1_700_000_000_000);
-    let (model, turns) = (Model::default(), Vec::new());
-    let mut both = Both { store, model, now, epoch: 0, last_seq: 0, last_fact: 0, count: 0, turns };
+    let (model, turns, opened) = (Model::default(), Vec::new(), Vec::new());
+    let mut both = Both { store, model, now, epoch: 0, last_seq: 0, last_fact: 0, count: 0, turns, opened };
     for operation in operations {
         match operation {
             Op::Reopen => {
@@ -144,6 +261,11 @@ impl Both {
         self.turns.iter().rev().nth(back % self.turns.len().max(1)).cloned()
     }
 
+    /// One of the last deliveries, whatever became of it.
+    fn opened(&self, back: usize) -> Option<DeliveryId> {
+        self.opened.iter().rev().nth(back % self.opened.len().max(1)).copied()
+    }
+
     async fn reserve(&mut self, session: &SessionKey, count: u64) -> Result<u64, TestCaseError> {
         let first = self.store.reserve_seq(session, count).await.map_err(failed)?.0;
         prop_assert!(first > self.last_seq, "{first} was set aside before, as part of what ends at {}", self.last_seq);
@@ -169,14 +291,19 @@ impl Both {
         Ok(step)
     }
 
-    fn accept(&mut self, peer: usize, key: Option<(u8, u8)>, back: u64) -> Accept {
+    fn accept(&mut self, peer: usize, key: Option<(u8, u8)>, destined: bool, back: u64) -> Accept {
         let count = self.next();
         let turn = TurnId::new(self.now, count);
         let session = session(SESSIONS[peer]);
         self.turns.push((session.clone(), turn));
         let idempotency = key.map(|(key, digest)| Idempotency { key: format!("key {key}"), digest: [digest; 32] });
         let message = Arc::new(Message::text(Role::User, format!("word{} Caf\u{e9} n{count}", count % 3)));
-        Accept { session, turn, message, idempotency, epoch: self.epoch(back), now: self.now }
+        let destination = destined.then(|| Destination {
+            channel: CHANNELS[0].to_owned(),
+            conversation: format!("c{}", count % 2),
+            address: vec![255, 0].into(),
+        });
+        Accept { session, turn, message, destination, idempotency, epoch: self.epoch(back), now: self.now }
     }
 
     fn entries(&self, (session, turn): &(SessionKey, TurnId), entries: Vec<(u32, bool)>) -> Vec<LedgerEntry> {
@@ -212,7 +339,35 @@ impl Both {
         let content = format!("content {}", self.next()).into();
         let (id, epoch, now) = (DeliveryId(turn), self.epoch(back), self.now);
         let (channel, conversation) = (CHANNELS[0].to_owned(), format!("c{conversation}"));
-        NewDelivery { id, session, channel, conversation, content, draft, epoch, now }
+        self.opened.push(id);
+        NewDelivery { id, session: Some(session), channel, conversation, content, draft, epoch, now }
+    }
+
+    fn incoming(&mut self, channel: u8, news: News, back: u64) -> Incoming {
+        let News { event, accept, reply, pairing } = news;
+        let accept = accept.map(|peer| self.accept(peer, None, true, back));
+        let reply = reply.map(|(peer, conversation)| {
+            let (peer, id) = (peer.map(|peer| session(SESSIONS[peer])), TurnId::new(self.now, self.next()));
+            let delivery = self.delivery((session(SESSIONS[0]), id), conversation, false, back);
+            NewDelivery { session: peer, channel: CHANNELS[usize::from(channel)].to_owned(), ..delivery }
+        });
+        let pairing = pairing.map(|(number, code)| NewPairing {
+            writer: writer(channel, number),
+            name: (code > 0).then(|| format!("name {}", self.next())),
+            code: format!("code {code}"),
+            now: self.now,
+        });
+        let event = EventId { account: format!("a{}", event % 2), id: format!("e{event}") };
+        Incoming { event, accept, replies: reply.into_iter().collect(), pairing }
+    }
+
+    fn receipt(&self, which: &Which, receipt: u8) -> NewReceipt {
+        let id = match which {
+            Which::Itself(back) => self.opened(*back).map_or("nothing".to_owned(), |id| id.0.to_string()),
+            Which::Shown(message) => format!("m{message}"),
+        };
+        let receipts = [Receipt::Delivered, Receipt::Read, Receipt::Failed];
+        NewReceipt { id, receipt: receipts[usize::from(receipt)], reason: Some(format!("receipt {receipt}")) }
     }
 
     /// Uses the store and the model.
@@ -225,8 +380,8 @@ impl Both {
                 prop_assert!(epoch > self.epoch, "epoch {epoch} was given before");
                 self.epoch = epoch;
             }
-            Op::Accept { session, key, back } => {
-                let accept = self.accept(session, key, back);
+            Op::Accept { session, key, destined, back } => {
+                let accept = self.accept(session, key, destined, back);
                 same!(self, self.store.accept(accept.clone()).await, self.model.accept(accept));
             }
             Op::Append { turn, messages, result, events, ledger, back } => {
@@ -279,28 +434,33 @@ impl Both {
             Op::Reserve { session: peer, count } => {
                 self.reserve(&session(SESSIONS[peer]), count).await?;
             }
-            Op::Commit { channel, incoming, state, aside, back } => {
-                let incoming = incoming.into_iter().map(|(event, peer)| Incoming {
-                    event: EventId { account: format!("a{}", event % 2), id: format!("e{event}") },
-                    accept: peer.map(|peer| self.accept(peer, None, back)),
-                });
+            Op::Commit { channel, incoming, receipts, state, aside, replays, back } => {
+                let receipts = receipts.iter().map(|(which, receipt)| self.receipt(which, *receipt)).collect();
+                let incoming = incoming.into_iter().map(|news| self.incoming(channel, news, back)).collect();
+                // The same event under the number that each gave it.
+                let asides = self.store.set_aside(None, None, 1_000).await.map_err(failed)?.items;
+                let replayed = |asides: &[SetAside]| Some(asides.get(replays? % asides.len().max(1))?.id);
+                let (theirs, ours) = (replayed(&asides), replayed(&self.model.aside));
                 let commit = ChannelCommit {
-                    incoming: incoming.collect(),
+                    incoming,
+                    receipts,
+                    replays: theirs,
                     channel: CHANNELS[usize::from(channel)].to_owned(),
                     epoch: self.epoch(back),
                     state: state.map(|state| vec![state].into()),
                     set_aside: aside.then(|| NewSetAside { event: vec![255, channel].into(), reason: "no".to_owned() }),
                     now: self.now,
                 };
-                same!(self, self.store.channel_commit(commit.clone()).await, self.model.channel_commit(commit));
+                let modelled = ChannelCommit { replays: ours, ..commit.clone() };
+                same!(self, self.store.channel_commit(commit).await, self.model.channel_commit(modelled));
             }
             Op::Open { turn, conversation, draft, back } => {
                 let Some(turn) = self.turn(turn) else { return Ok(()) };
                 let delivery = self.delivery(turn, conversation, draft, back);
                 same!(self, self.store.delivery_open(delivery.clone()).await, self.model.delivery_open(delivery));
             }
-            Op::Update { turn, state, progress, later, back } => {
-                let Some((_, turn)) = self.turn(turn) else { return Ok(()) };
+            Op::Update { delivery, state, progress, shown, later, back } => {
+                let Some(id) = self.opened(delivery) else { return Ok(()) };
                 let states = [
                     DeliveryState::Pending,
                     DeliveryState::Sending,
@@ -309,13 +469,14 @@ impl Both {
                     DeliveryState::Dead,
                 ];
                 let update = DeliveryUpdate {
-                    id: DeliveryId(turn),
+                    id,
                     epoch: self.epoch(back),
                     state: states[usize::from(state)],
                     progress: progress.map(|progress| vec![progress].into()),
                     attempts: u32::from(state),
                     due: self.now.plus(Duration::from_millis(later)),
                     reason: progress.map(|progress| format!("reason {progress}")),
+                    shown: shown.into_iter().map(|message| format!("m{message}")).collect(),
                 };
                 same!(self, self.store.delivery_update(update.clone()).await, self.model.delivery_update(update));
             }
@@ -342,6 +503,22 @@ impl Both {
                 self.model.facts.retain(|fact| fact.id != id || fact.owner != owner);
                 let forgot = self.store.fact_forget(owner, id).await.map_err(failed)?;
                 prop_assert_eq!(forgot, self.model.facts.len() < facts);
+            }
+            Op::Approve { code } => {
+                let (code, now) = (format!("code {code}"), self.now);
+                same!(
+                    self,
+                    self.store.pairing_approve(&code, now).await.map_err(failed)?,
+                    self.model.approve(&code, now)
+                );
+            }
+            Op::Unpair { channel, writer: number } => {
+                let writer = writer(channel, number);
+                let removed = self.store.pairing_remove(&writer).await.map_err(failed)?;
+                // Whoever waited too long may be forgotten already, or not.
+                let there = self.model.pairings(self.now).iter().any(|pairing| pairing.writer == writer);
+                prop_assert!(removed || !there, "{:?}", writer);
+                self.model.unpair(&writer);
             }
             Op::Value { session: peer, key } => {
                 let scope = peer.map_or(KvScope::Plugin, |peer| KvScope::Session(session(SESSIONS[peer])));

@@ -29,7 +29,10 @@ async fn fill(store: &dyn Store) -> Tested {
     let message = Arc::new(Message::text(Role::User, "again"));
     let (turn, now) = (TurnId::new(Timestamp(3), 3), Timestamp(3));
     let idempotency = Some(Idempotency { key: "key".to_owned(), digest: [7; 32] });
-    store.accept(Accept { session: one.clone(), turn, message, idempotency, epoch: Epoch(0), now }).await?;
+    let destination =
+        Some(Destination { channel: "left".to_owned(), conversation: "c".to_owned(), address: vec![0, 254].into() });
+    let (session, epoch) = (one.clone(), Epoch(0));
+    store.accept(Accept { session, turn, message, destination, idempotency, epoch, now }).await?;
     let step = |session: &SessionKey, turn| Step::of(session.clone(), turn, Epoch(0), Timestamp(4));
     let seq = store.reserve_seq(&one, 9).await?;
     let call = ModelCall {
@@ -47,7 +50,7 @@ async fn fill(store: &dyn Store) -> Tested {
     store.answered(CallAnswered { step: step(&one, second), result }).await?;
     let delivery = |turn, conversation: &str| NewDelivery {
         id: DeliveryId(turn),
-        session: two.clone(),
+        session: Some(two.clone()),
         channel: "left".to_owned(),
         conversation: conversation.to_owned(),
         content: vec![0, 255].into(),
@@ -59,10 +62,37 @@ async fn fill(store: &dyn Store) -> Tested {
     store.delivery_open(delivery(second, "c")).await?;
     store.finish(TurnEnd { step: step(&two, first), deliveries: vec![delivery(first, "c")] }).await?;
     store.reset(&two, Timestamp(6)).await?;
-    let incoming = vec![Incoming { event: EventId { account: "a".to_owned(), id: "e".to_owned() }, accept: None }];
+    let update = DeliveryUpdate {
+        id: DeliveryId(first),
+        epoch: Epoch(0),
+        state: DeliveryState::Sending,
+        progress: Some(vec![3].into()),
+        attempts: 1,
+        due: Timestamp(6),
+        reason: None,
+        shown: vec!["m1".to_owned(), "m2".to_owned()],
+    };
+    store.delivery_update(update).await?;
+    let asks = |id: &str, code: &str| NewPairing {
+        writer: Writer { channel: "left".into(), account: "a".into(), kind: WriterKind::Group, id: id.into() },
+        name: Some("them".to_owned()),
+        code: code.to_owned(),
+        now,
+    };
+    let noted = |id: &str, code: &str, reply| Incoming {
+        event: EventId { account: "a".to_owned(), id: id.to_owned() },
+        accept: None,
+        replies: vec![NewDelivery { session: None, ..delivery(reply, "stranger") }],
+        pairing: Some(asks(id, code)),
+    };
+    let reply = |number| TurnId::new(Timestamp(number), number);
+    let incoming = vec![noted("e", "c1", reply(7)), noted("f", "c2", reply(8))];
+    let receipts = vec![NewReceipt { id: "m2".to_owned(), receipt: Receipt::Read, reason: None }];
     let set_aside = Some(NewSetAside { event: vec![1, 2].into(), reason: "why".to_owned() });
     let (channel, state) = ("left".to_owned(), Some(vec![9].into()));
-    store.channel_commit(ChannelCommit { channel, epoch: Epoch(0), state, incoming, set_aside, now }).await?;
+    let (epoch, replays) = (Epoch(0), None);
+    store.channel_commit(ChannelCommit { channel, epoch, state, incoming, receipts, set_aside, replays, now }).await?;
+    store.pairing_approve("c2", now).await?.ok_or("someone who waits")?;
     for source in [None, Some((one.clone(), second))] {
         let (owner, text) = ("me".to_owned(), "a fact".to_owned());
         store.fact_add(NewFact { owner, text, source, now }).await?;
@@ -123,6 +153,7 @@ pub(in crate::store) async fn what_is_exported_is_found_again_where_it_is_import
         session: one.clone(),
         turn: TurnId::new(Timestamp(9), 9),
         message: Arc::new(Message::text(Role::User, "again")),
+        destination: None,
         idempotency: Some(Idempotency { key: "key".to_owned(), digest: [7; 32] }),
         epoch: Epoch(1),
         now: Timestamp(9),
@@ -132,6 +163,14 @@ pub(in crate::store) async fn what_is_exported_is_found_again_where_it_is_import
     let state = to.resume(resume.clone()).await?.ok_or("an open turn")?;
     assert_eq!(format!("{state:?}"), format!("{:?}", from.resume(resume).await?.ok_or("an open turn")?));
     assert_eq!((state.calls.len(), state.unsettled.len(), state.model_calls), (2, 1, 1));
+
+    let resume = Resume { session: one.clone(), turn: TurnId::new(Timestamp(3), 3), epoch: Epoch(1) };
+    let destination = to.resume(resume).await?.ok_or("an open turn")?.destination.ok_or("a destination")?;
+    assert_eq!(destination.address[..], [0, 254]);
+    assert_eq!(to.pairings(None, Timestamp(9)).await?, from.pairings(None, Timestamp(9)).await?);
+    assert_eq!(to.pairings(None, Timestamp(9)).await?.len(), 2);
+    let sending = to.delivery(DeliveryId(TurnId::new(Timestamp(1), 1))).await?.ok_or("a delivery")?;
+    assert_eq!((sending.shown.len(), sending.receipt), (2, Some(Receipt::Read)));
 
     // Of records that cannot all be stored, none is.
     let bad = Record::Value { plugin: "p".into(), agent: None, session: None, key: "k".into(), value: "%".into() };

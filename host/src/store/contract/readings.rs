@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::operations::{Both, CHANNELS, OWNERS, SESSIONS};
+use super::operations::{Both, CHANNELS, OWNERS, SESSIONS, writer};
 use super::{Outcome, session};
 use crate::store::*;
 
@@ -38,6 +38,7 @@ pub(super) async fn compare(both: &Both) -> Outcome {
     ledger(both).await?;
     channels(both).await?;
     deliveries(both).await?;
+    pairings(both).await?;
     facts(both).await
 }
 
@@ -156,10 +157,16 @@ async fn ledger(both: &Both) -> Outcome {
 }
 
 async fn channels(both: &Both) -> Outcome {
-    let Both { store, model, .. } = both;
+    let Both { store, model, now, .. } = both;
     for channel in CHANNELS {
         let state = store.channel_state(channel).await.map_err(failed)?;
         prop_assert_eq!(state, model.channels.get(channel).and_then(|channel| channel.state.clone()));
+        for (number, at) in (0..5).flat_map(|number| [(number, *now), (number, now.plus(EVENT_WINDOW))]) {
+            let event = EventId { account: format!("a{}", number % 2), id: format!("e{number}") };
+            let seen = store.seen(channel, &event, at).await.map_err(failed)?;
+            let expected = model.channels.get(channel).is_some_and(|channel| channel.has_seen(&event, at));
+            prop_assert_eq!(seen, expected, "whether {:?} of {} was seen", event, channel);
+        }
     }
     for channel in [None, Some(CHANNELS[0])] {
         let aside = pages!(|after| store.set_aside(channel, after, 2));
@@ -200,6 +207,22 @@ async fn deliveries(both: &Both) -> Outcome {
             let due = store.deliveries_due(channel, at, limit).await.map_err(failed)?;
             prop_assert_eq!(&due[..], &expected[..expected.len().min(limit)], "due in {} at {:?}", channel, at);
         }
+    }
+    Ok(())
+}
+
+async fn pairings(both: &Both) -> Outcome {
+    let Both { store, model, now, .. } = both;
+    let expected = model.pairings(*now);
+    let found = store.pairings(None, *now).await.map_err(failed)?;
+    prop_assert_eq!(&found, &expected, "who is let in, and who waits");
+    let of_channel = expected.iter().filter(|pairing| pairing.writer.channel == CHANNELS[0]).cloned();
+    let found = store.pairings(Some(CHANNELS[0]), *now).await.map_err(failed)?;
+    prop_assert_eq!(found, of_channel.collect::<Vec<_>>());
+    for (channel, number) in (0..2).flat_map(|channel| (0..3).map(move |number| (channel, number))) {
+        let writer = writer(channel, number);
+        let found = store.pairing(&writer, *now).await.map_err(failed)?;
+        prop_assert_eq!(found.as_ref(), expected.iter().find(|pairing| pairing.writer == writer));
     }
     Ok(())
 }

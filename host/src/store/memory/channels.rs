@@ -8,8 +8,9 @@ use futures_util::future::BoxFuture;
 
 use super::{MemoryLimits, MemoryStore, State, done, page};
 use crate::store::{
-    Accept, ChannelCommit, Channels, EVENT_WINDOW, Epoch, EventId, IncomingOutcome, MAX_CHANNEL_STATE, MAX_SET_ASIDE,
-    NewSetAside, Page, SessionKey, SetAside, SetAsideId, StoreError, Timestamp,
+    Accept, ChannelCommit, Channels, DeliveryId, EVENT_WINDOW, Epoch, EventId, Incoming, IncomingOutcome,
+    MAX_CHANNEL_STATE, MAX_SET_ASIDE, NewDelivery, NewSetAside, Page, SessionKey, SetAside, SetAsideId, StoreError,
+    Timestamp,
 };
 
 /// Events of a channel that are remembered, within their window. The oldest go.
@@ -35,6 +36,10 @@ pub(super) struct SetAsides {
     /// Of the last one.
     last: u64,
     size: usize,
+}
+
+fn allow(epoch: Epoch, by: Epoch) -> Result<(), StoreError> {
+    if epoch < by { Err(StoreError::Superseded { epoch, by }) } else { Ok(()) }
 }
 
 impl Channel {
@@ -102,6 +107,13 @@ impl SetAsides {
         removed.is_some()
     }
 
+    /// Removes an event, if it is of a channel.
+    fn remove_of(&mut self, channel: &str, id: SetAsideId) {
+        if self.events.get(&id).is_some_and(|event| event.channel == channel) {
+            self.remove(id);
+        }
+    }
+
     /// No event gets this number any more, or a lower one.
     pub(super) fn skip_to(&mut self, last: SetAsideId) {
         self.last = self.last.max(last.0);
@@ -120,29 +132,42 @@ impl SetAsides {
 }
 
 impl State {
-    /// Whether all of these messages can be accepted, one after the other.
-    fn may_accept<'a>(
-        &self,
-        accepts: impl Iterator<Item = &'a Accept>,
-        limits: MemoryLimits,
-    ) -> Result<(), StoreError> {
+    /// Whether all of these can be stored, one after the other.
+    fn may_take_in(&self, incoming: &[&Incoming], limits: MemoryLimits) -> Result<(), StoreError> {
         let mut epochs: HashMap<&SessionKey, Epoch> = HashMap::new();
-        for Accept { session, epoch, .. } in accepts {
-            let stored = || self.sessions.get(session).map(|session| session.epoch);
-            let by = epochs.get(session).copied().or_else(stored).unwrap_or_default();
-            if *epoch < by {
-                return Err(StoreError::Superseded { epoch: *epoch, by });
+        let mut opened: HashMap<DeliveryId, Epoch> = HashMap::new();
+        let mut answered: HashSet<&SessionKey> = HashSet::new();
+        for one in incoming {
+            if let Some(accept) = &one.accept {
+                accept.check()?;
+                let Accept { session, epoch, .. } = accept;
+                let stored = || self.sessions.get(session).map(|session| session.epoch);
+                allow(*epoch, epochs.get(session).copied().or_else(stored).unwrap_or_default())?;
+                epochs.insert(session, *epoch);
             }
-            epochs.insert(session, *epoch);
+            for NewDelivery { id, session, epoch, .. } in &one.replies {
+                if let Some(session) = session {
+                    if !self.sessions.contains_key(session) && !epochs.contains_key(session) {
+                        return Err(StoreError::NoSession(session.clone()));
+                    }
+                    answered.insert(session);
+                }
+                let (by, settled) = self.outbox.owner(*id).unwrap_or_default();
+                allow(*epoch, opened.get(id).copied().unwrap_or(by))?;
+                if !settled {
+                    opened.insert(*id, *epoch);
+                }
+            }
         }
         let new = epochs.keys().filter(|session| !self.sessions.contains_key(*session)).count();
         let free = limits.sessions.saturating_sub(self.sessions.len());
-        let idle = || self.sessions.keys().filter(|key| !epochs.contains_key(key) && self.is_idle(key)).count();
+        let used = |key: &SessionKey| epochs.contains_key(key) || answered.contains(key);
+        let idle = || self.sessions.keys().filter(|key| !used(key) && self.is_idle(key)).count();
         if new > free && new - free > idle() { Err(StoreError::Full { limit: limits.sessions }) } else { Ok(()) }
     }
 
     fn commit(&mut self, commit: ChannelCommit, limits: MemoryLimits) -> Result<Vec<IncomingOutcome>, StoreError> {
-        let ChannelCommit { channel: name, epoch, state, incoming, set_aside, now } = commit;
+        let ChannelCommit { channel: name, epoch, state, incoming, receipts, set_aside, replays, now } = commit;
         if state.as_ref().is_some_and(|state| state.len() > MAX_CHANNEL_STATE) {
             return Err(StoreError::TooLarge { what: "the state of a channel", limit: MAX_CHANNEL_STATE });
         }
@@ -151,32 +176,49 @@ impl State {
         }
         let known = self.channels.get(&name);
         let by = known.map_or(epoch, |channel| channel.epoch);
-        if epoch < by {
-            return Err(StoreError::Superseded { epoch, by });
-        }
+        allow(epoch, by)?;
         let mut met = HashSet::new();
         let mut new = Vec::with_capacity(incoming.len());
         for one in &incoming {
             new.push(met.insert(&one.event) && !known.is_some_and(|channel| channel.has_seen(&one.event, now)));
         }
-        let accepts = || incoming.iter().zip(&new).filter(|(_, new)| **new).filter_map(|(one, _)| one.accept.as_ref());
-        self.may_accept(accepts(), limits)?;
+        let news: Vec<_> = incoming.iter().zip(&new).filter(|(_, new)| **new).map(|(one, _)| one).collect();
+        self.may_take_in(&news, limits)?;
         // From here on nothing fails. What is used here is used last, so that no message evicts the
         // session of another.
-        for accept in accepts() {
-            if self.sessions.contains_key(&accept.session) {
-                self.touch(&accept.session, now, limits.sessions)?;
+        for one in news {
+            let answered = one.replies.iter().filter_map(|reply| reply.session.as_ref());
+            for session in one.accept.iter().map(|accept| &accept.session).chain(answered) {
+                if self.sessions.contains_key(session) {
+                    self.touch(session, now, limits.sessions)?;
+                }
             }
         }
         let mut outcomes = Vec::with_capacity(incoming.len());
         let mut seen = Vec::new();
         for (one, new) in incoming.into_iter().zip(new) {
-            outcomes.push(match one.accept {
-                _ if !new => IncomingOutcome::Repeat,
+            let Incoming { event, accept, replies, pairing } = one;
+            if !new {
+                outcomes.push(IncomingOutcome::Repeat);
+                continue;
+            }
+            outcomes.push(match accept {
                 Some(accept) => IncomingOutcome::Accepted(self.accept(accept, limits)?),
                 None => IncomingOutcome::Noted,
             });
-            seen.extend(new.then_some(one.event));
+            for reply in replies {
+                self.outbox.open(reply);
+            }
+            if let Some(pairing) = pairing {
+                self.pairings.ask(pairing);
+            }
+            seen.push(event);
+        }
+        for receipt in receipts {
+            self.outbox.receive(&name, receipt);
+        }
+        if let Some(replayed) = replays {
+            self.set_aside.remove_of(&name, replayed);
         }
         let channel = self.channels.entry(name.clone()).or_default();
         channel.epoch = epoch;
@@ -197,6 +239,16 @@ impl State {
 impl Channels for MemoryStore {
     fn channel_state<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StoreError>> {
         done(Ok(self.state().channels.get(channel).and_then(|channel| channel.state.clone())))
+    }
+
+    fn seen<'a>(
+        &'a self,
+        channel: &'a str,
+        event: &'a EventId,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let state = self.state();
+        done(Ok(state.channels.get(channel).is_some_and(|channel| channel.has_seen(event, now))))
     }
 
     fn channel_commit(&self, commit: ChannelCommit) -> BoxFuture<'_, Result<Vec<IncomingOutcome>, StoreError>> {

@@ -1,14 +1,14 @@
 //! What is to be sent, in maps.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 
 use futures_util::future::BoxFuture;
 
 use super::{MemoryStore, State, done, page};
 use crate::store::{
-    Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryUpdate, Epoch, NewDelivery, Outbox, Page, SessionKey,
-    StoreError, Timestamp,
+    Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryUpdate, Epoch, MAX_SHOWN, NewDelivery, NewReceipt,
+    Outbox, Page, Receipt, SessionKey, StoreError, Timestamp,
 };
 
 /// Deliveries that are kept after they were settled. The oldest go.
@@ -25,6 +25,8 @@ pub(super) struct Deliveries {
     next: u64,
     /// By session, so that a session finds its own.
     of_session: HashMap<SessionKey, HashSet<DeliveryId>>,
+    /// By a channel and the platform's id of what is shown: those that show it, in the order of the others.
+    of_shown: HashMap<(String, String), BTreeSet<(u64, DeliveryId)>>,
 }
 
 #[derive(Debug)]
@@ -51,32 +53,37 @@ impl Deliveries {
     pub(super) fn open(&mut self, new: NewDelivery) -> bool {
         let NewDelivery { id, session, channel, conversation, content, draft, epoch, now } = new;
         let Some(kept) = self.deliveries.get_mut(&id) else {
-            let (state, progress, attempts, reason) = (DeliveryState::Pending, None, 0, None);
-            let (due, created_at) = (now, now);
-            self.insert(
-                Delivery {
-                    id,
-                    session,
-                    channel,
-                    conversation,
-                    content,
-                    draft,
-                    state,
-                    progress,
-                    attempts,
-                    due,
-                    reason,
-                    created_at,
-                },
-                epoch,
-            );
+            let delivery = Delivery {
+                id,
+                session,
+                channel,
+                conversation,
+                content,
+                draft,
+                state: DeliveryState::Pending,
+                progress: None,
+                attempts: 0,
+                due: now,
+                reason: None,
+                shown: Vec::new(),
+                receipt: None,
+                created_at: now,
+            };
+            self.insert(delivery, epoch);
             return true;
         };
         if is_settled(&kept.delivery) {
             return false;
         }
         kept.epoch = epoch;
-        (kept.delivery.content, kept.delivery.draft) = (content, draft);
+        let delivery = &mut kept.delivery;
+        if delivery.draft && !draft {
+            (delivery.attempts, delivery.due, delivery.reason) = (0, now, None);
+            if delivery.state != DeliveryState::Sending {
+                delivery.state = DeliveryState::Pending;
+            }
+        }
+        (delivery.content, delivery.draft) = (content, draft);
         self.sort(id);
         true
     }
@@ -87,7 +94,12 @@ impl Deliveries {
         if self.deliveries.contains_key(&id) {
             return;
         }
-        self.of_session.entry(delivery.session.clone()).or_default().insert(id);
+        if let Some(session) = &delivery.session {
+            self.of_session.entry(session.clone()).or_default().insert(id);
+        }
+        for message in &delivery.shown {
+            self.of_shown.entry((delivery.channel.clone(), message.clone())).or_default().insert((self.next, id));
+        }
         self.deliveries.insert(id, Kept { delivery, epoch, order: self.next });
         self.next += 1;
         self.sort(id);
@@ -114,24 +126,73 @@ impl Deliveries {
         let Some(Kept { delivery, order, .. }) = self.deliveries.remove(&id) else { return };
         self.unsettled.remove(&order);
         self.settled.remove(&order);
-        if let Some(others) = self.of_session.get_mut(&delivery.session) {
+        if let Some(session) = &delivery.session
+            && let Some(others) = self.of_session.get_mut(session)
+        {
             others.remove(&id);
             if others.is_empty() {
-                self.of_session.remove(&delivery.session);
+                self.of_session.remove(session);
+            }
+        }
+        for message in delivery.shown {
+            self.hide((delivery.channel.clone(), message), (order, id));
+        }
+    }
+
+    /// A delivery does not show something under an id any more.
+    fn hide(&mut self, message: (String, String), delivery: (u64, DeliveryId)) {
+        if let Some(others) = self.of_shown.get_mut(&message) {
+            others.remove(&delivery);
+            if others.is_empty() {
+                self.of_shown.remove(&message);
             }
         }
     }
 
     fn update(&mut self, update: DeliveryUpdate) -> Result<bool, StoreError> {
-        let DeliveryUpdate { id, epoch, state, progress, attempts, due, reason } = update;
+        let DeliveryUpdate { id, epoch, state, progress, attempts, due, reason, shown } = update;
+        if shown.len() > MAX_SHOWN {
+            let what = "the ids of what is shown of a delivery";
+            return Err(StoreError::TooMany { what, limit: MAX_SHOWN });
+        }
         let Some(kept) = self.deliveries.get_mut(&id) else { return Ok(false) };
         kept.allows(epoch)?;
         kept.epoch = epoch;
         let delivery = &mut kept.delivery;
         (delivery.state, delivery.progress, delivery.attempts) = (state, progress, attempts);
         (delivery.due, delivery.reason) = (due, reason);
+        let (channel, order) = (delivery.channel.clone(), kept.order);
+        if delivery.shown != shown {
+            for former in std::mem::replace(&mut delivery.shown, shown.clone()) {
+                self.hide((channel.clone(), former), (order, id));
+            }
+            for message in shown {
+                self.of_shown.entry((channel.clone(), message)).or_default().insert((order, id));
+            }
+        }
         self.sort(id);
         Ok(true)
+    }
+
+    /// Notes what the platform said of a delivery of a channel.
+    pub(super) fn receive(&mut self, channel: &str, new: NewReceipt) {
+        let itself = new.id.parse().map(DeliveryId).ok();
+        let itself = itself.filter(|id| self.deliveries.get(id).is_some_and(|kept| kept.delivery.channel == channel));
+        let shown = || self.of_shown.get(&(channel.to_owned(), new.id.clone()))?.last().map(|(_, id)| *id);
+        let Some(kept) = itself.or_else(shown).and_then(|id| self.deliveries.get_mut(&id)) else { return };
+        let delivery = &mut kept.delivery;
+        if delivery.receipt >= Some(new.receipt) {
+            return;
+        }
+        delivery.receipt = Some(new.receipt);
+        if new.receipt == Receipt::Failed && delivery.state == DeliveryState::Sent {
+            (delivery.state, delivery.reason) = (DeliveryState::Dead, new.reason);
+        }
+    }
+
+    /// Who advanced a delivery last, and whether it is settled.
+    pub(super) fn owner(&self, id: DeliveryId) -> Option<(Epoch, bool)> {
+        self.deliveries.get(&id).map(|kept| (kept.epoch, is_settled(&kept.delivery)))
     }
 
     /// Whether something of a session is to be sent.
@@ -172,8 +233,8 @@ impl Deliveries {
 impl State {
     /// Whether a delivery may be opened, or get its content.
     pub(super) fn may_open(&self, delivery: &NewDelivery) -> Result<(), StoreError> {
-        if !self.sessions.contains_key(&delivery.session) {
-            return Err(StoreError::NoSession(delivery.session.clone()));
+        if let Some(session) = delivery.session.as_ref().filter(|session| !self.sessions.contains_key(session)) {
+            return Err(StoreError::NoSession(session.clone()));
         }
         self.outbox.deliveries.get(&delivery.id).map_or(Ok(()), |kept| kept.allows(delivery.epoch))
     }

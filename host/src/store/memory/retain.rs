@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::State;
 use super::session::{Session, size};
-use crate::store::{Retention, SessionKey, Timestamp, TurnId};
+use crate::store::{DELIVERY_WINDOW, Retention, SessionKey, Timestamp, TurnId};
 
 /// Sessions of which something is removed in one go, so that nobody waits long for the lock.
 const SESSIONS: usize = 64;
@@ -36,9 +36,13 @@ impl State {
         }
         if let Some(max_age) = max_age {
             self.outbox.forget_settled(|delivery| {
-                delivery.session.agent() == agent && now.since(delivery.created_at) > *max_age
+                let of_agent = delivery.session.as_ref().is_some_and(|session| session.agent() == agent);
+                of_agent && now.since(delivery.created_at) > *max_age
             });
         }
+        self.outbox
+            .forget_settled(|delivery| delivery.session.is_none() && now.since(delivery.created_at) > DELIVERY_WINDOW);
+        self.pairings.forget(*now);
         for channel in self.channels.values_mut() {
             channel.forget_seen(*now);
         }

@@ -14,6 +14,7 @@ fn accept(peer: &str, turn: u64, now: u64, key: Option<(&str, u8)>) -> Accept {
         session: session(peer),
         turn: TurnId::new(Timestamp(now), turn),
         message: Arc::new(Message::text(Role::User, format!("message {turn}"))),
+        destination: None,
         idempotency: key.map(|(key, digest)| Idempotency { key: key.into(), digest: [digest; 32] }),
         epoch: Epoch(0),
         now: Timestamp(now),

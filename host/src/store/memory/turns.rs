@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::State;
 use super::session::Session;
 use crate::store::{
-    Accept, Accepted, Block, CallState, Epoch, Event, LedgerEntry, Message, OpenTurn, Resume, Step, StoreError,
-    Timestamp, ToolResult, TurnEnd, TurnId, TurnState,
+    Accept, Accepted, Block, CallState, Destination, Epoch, Event, LedgerEntry, Message, OpenTurn, Resume, Step,
+    StoreError, Timestamp, ToolResult, TurnEnd, TurnId, TurnState,
 };
 
 use super::MemoryLimits;
@@ -23,6 +23,7 @@ pub(super) struct Open {
     pub(super) calls: Vec<(String, CallState)>,
     /// How many calls of models it began.
     pub(super) model_calls: u32,
+    pub(super) destination: Option<Destination>,
 }
 
 /// A turn that ended, and can be replayed.
@@ -37,7 +38,8 @@ pub(super) struct Ended {
 
 impl Open {
     pub(super) fn new(order: u64, accepted_at: Timestamp) -> Self {
-        Self { order, accepted_at, resumes: 0, events: Vec::new(), calls: Vec::new(), model_calls: 0 }
+        let (events, calls) = (Vec::new(), Vec::new());
+        Self { order, accepted_at, resumes: 0, events, calls, model_calls: 0, destination: None }
     }
 
     /// Takes in what a step adds, but for its messages.
@@ -108,7 +110,8 @@ impl Session {
 impl State {
     /// Stores a message and opens its turn.
     pub(super) fn accept(&mut self, accept: Accept, limits: MemoryLimits) -> Result<Accepted, StoreError> {
-        let Accept { session: key, turn, message, idempotency, epoch, now } = accept;
+        accept.check()?;
+        let Accept { session: key, turn, message, destination, idempotency, epoch, now } = accept;
         if let Some(session) = self.sessions.get(&key) {
             session.allows(epoch)?;
         }
@@ -122,7 +125,7 @@ impl State {
             }
             session.keys.insert(idempotency, turn, now);
         }
-        session.open.insert(turn, Open::new(order, now));
+        session.open.insert(turn, Open { destination, ..Open::new(order, now) });
         session.record.turns += 1;
         session.add(turn, vec![message], now, limits.messages);
         self.next_turn += 1;
@@ -197,6 +200,7 @@ impl State {
         session.epoch = *epoch;
         open.resumes = open.resumes.saturating_add(1);
         Ok(Some(TurnState {
+            destination: open.destination.clone(),
             resumes: open.resumes,
             events: open.events.clone(),
             calls: open.calls.clone(),

@@ -8,6 +8,7 @@ use super::SqliteStore;
 use super::cells::{integer, number, rows};
 use super::error::SqlResult;
 use super::sessions::accept;
+use super::{outbox, pairings};
 use crate::store::{
     ChannelCommit, Channels, EVENT_WINDOW, Epoch, EventId, IncomingOutcome, MAX_CHANNEL_STATE, MAX_SET_ASIDE,
     NewSetAside, Page, SetAside, SetAsideId, StoreError, Timestamp,
@@ -34,6 +35,13 @@ fn advance(connection: &Connection, channel: &str, epoch: Epoch, state: Option<&
     )?;
     put.execute(params![channel, integer(epoch.0), state])?;
     Ok(())
+}
+
+/// Whether an event was seen, and not so long ago that it is forgotten.
+fn has_seen(connection: &Connection, channel: &str, event: &EventId, now: Timestamp) -> SqlResult<bool> {
+    let mut statement = connection
+        .prepare_cached("SELECT 1 FROM seen WHERE channel = ?1 AND account = ?2 AND event = ?3 AND ?4 - at < ?5")?;
+    Ok(statement.exists(params![channel, event.account, event.id, integer(now.0), window()])?)
 }
 
 /// Notes an event. Says whether it is new: not seen, or so long ago that it is forgotten.
@@ -64,13 +72,27 @@ fn commit(connection: &Connection, commit: &ChannelCommit) -> SqlResult<Vec<Inco
     advance(connection, channel, commit.epoch, commit.state.as_deref())?;
     let mut outcomes = Vec::with_capacity(commit.incoming.len());
     for incoming in &commit.incoming {
-        outcomes.push(if !note(connection, channel, &incoming.event, commit.now)? {
-            IncomingOutcome::Repeat
-        } else if let Some(message) = &incoming.accept {
-            IncomingOutcome::Accepted(accept(connection, message)?)
-        } else {
-            IncomingOutcome::Noted
+        if !note(connection, channel, &incoming.event, commit.now)? {
+            outcomes.push(IncomingOutcome::Repeat);
+            continue;
+        }
+        outcomes.push(match &incoming.accept {
+            Some(message) => IncomingOutcome::Accepted(accept(connection, message)?),
+            None => IncomingOutcome::Noted,
         });
+        for reply in &incoming.replies {
+            outbox::open(connection, reply)?;
+        }
+        if let Some(pairing) = &incoming.pairing {
+            pairings::ask(connection, pairing)?;
+        }
+    }
+    for receipt in &commit.receipts {
+        outbox::receive(connection, channel, receipt)?;
+    }
+    if let Some(replayed) = commit.replays {
+        let mut forget = connection.prepare_cached("DELETE FROM set_aside WHERE id = ?1 AND channel = ?2")?;
+        forget.execute(params![integer(replayed.0), channel])?;
     }
     if let Some(event) = &commit.set_aside {
         put_aside(connection, channel, event, commit.now)?;
@@ -128,6 +150,16 @@ impl Channels for SqliteStore {
         self.db.read(state).boxed()
     }
 
+    fn seen<'a>(
+        &'a self,
+        channel: &'a str,
+        event: &'a EventId,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let (channel, event) = (channel.to_owned(), event.clone());
+        self.db.read(move |connection| has_seen(connection, &channel, &event, now)).boxed()
+    }
+
     fn channel_commit(&self, change: ChannelCommit) -> BoxFuture<'_, Result<Vec<IncomingOutcome>, StoreError>> {
         self.db.write(move |connection| commit(connection, &change)).boxed()
     }
@@ -163,11 +195,21 @@ mod tests {
 
     fn change(now: u64) -> ChannelCommit {
         let (channel, epoch, now) = ("telegram".to_owned(), Epoch(1), Timestamp(now));
-        ChannelCommit { channel, epoch, state: None, incoming: Vec::new(), set_aside: None, now }
+        ChannelCommit {
+            channel,
+            epoch,
+            state: None,
+            incoming: Vec::new(),
+            receipts: Vec::new(),
+            set_aside: None,
+            replays: None,
+            now,
+        }
     }
 
     fn noted(now: u64, ids: impl IntoIterator<Item = String>) -> ChannelCommit {
-        let incoming = ids.into_iter().map(|id| Incoming { event: event(&id), accept: None });
+        let incoming =
+            ids.into_iter().map(|id| Incoming { event: event(&id), accept: None, replies: Vec::new(), pairing: None });
         ChannelCommit { incoming: incoming.collect(), ..change(now) }
     }
 
@@ -178,6 +220,8 @@ mod tests {
         let incoming = |peer: &str, number, epoch| Incoming {
             event: event(&format!("{number}")),
             accept: Some(Accept { epoch: Epoch(epoch), ..message(peer, number, "more") }),
+            replies: Vec::new(),
+            pairing: None,
         };
         // The second message's session was advanced by a later owner.
         let commit = ChannelCommit {

@@ -21,8 +21,10 @@ pub(super) struct Migration {
 }
 
 /// All of them, in order. One that was released is never changed.
-pub(super) const MIGRATIONS: &[Migration] =
-    &[Migration { to: 1, sql: &[include_str!("schema/sessions.sql"), include_str!("schema/rest.sql")] }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { to: 1, sql: &[include_str!("schema/sessions.sql"), include_str!("schema/rest.sql")] },
+    Migration { to: 2, sql: &[include_str!("schema/channels.sql")] },
+];
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

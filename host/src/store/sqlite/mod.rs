@@ -25,6 +25,7 @@ mod maintain;
 mod messages;
 mod migrate;
 mod outbox;
+mod pairings;
 mod portable;
 mod readers;
 mod recall;

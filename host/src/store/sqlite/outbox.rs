@@ -5,21 +5,26 @@ use futures_util::future::{BoxFuture, FutureExt};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::SqliteStore;
-use super::cells::{corrupt, integer, json, number, parse, rows, small};
+use super::cells::{corrupt, from_json, integer, json, number, parse, rows, small};
 use super::error::SqlResult;
 use super::sessions::existing;
 use crate::store::{
-    Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryUpdate, Epoch, NewDelivery, Outbox, Page, StoreError,
-    Timestamp,
+    Delivery, DeliveryFilter, DeliveryId, DeliveryState, DeliveryUpdate, Epoch, MAX_SHOWN, NewDelivery, NewReceipt,
+    Outbox, Page, Receipt, SessionKey, StoreError, Timestamp,
 };
 
-/// What a delivery consists of, as [`read`] takes it, of `deliveries` joined with `sessions`.
+/// What there may be too many of.
+const SHOWN: &str = "the ids of what is shown of a delivery";
+
+/// What a delivery consists of, as [`read`] takes it, of `deliveries` left-joined with `sessions`. What is shown is
+/// a list in JSON.
 pub(super) const COLUMNS: &str = "deliveries.delivery, sessions.key, deliveries.channel, deliveries.conversation,
     deliveries.content, deliveries.draft, deliveries.state, deliveries.progress, deliveries.attempts, deliveries.due,
-    deliveries.reason, deliveries.created_at";
+    deliveries.reason, deliveries.created_at, deliveries.receipt,
+    (SELECT json_group_array(message ORDER BY place) FROM shown WHERE shown.delivery = deliveries.id)";
 
 fn select(which: &str) -> String {
-    format!("SELECT {COLUMNS} FROM deliveries JOIN sessions ON sessions.id = deliveries.session {which}")
+    format!("SELECT {COLUMNS} FROM deliveries LEFT JOIN sessions ON sessions.id = deliveries.session {which}")
 }
 
 const ONE: &str = "WHERE deliveries.delivery = ?1";
@@ -51,7 +56,7 @@ pub(super) fn state_text(state: DeliveryState) -> &'static str {
 }
 
 const FORGET: &str = "DELETE FROM deliveries WHERE id IN (
-       SELECT id FROM deliveries INDEXED BY deliveries_age WHERE agent = ?1 AND open = 0 AND created_at < ?2
+       SELECT id FROM deliveries INDEXED BY deliveries_age WHERE agent IS ?1 AND open = 0 AND created_at < ?2
        ORDER BY created_at LIMIT ?3)";
 
 fn state(text: &str) -> SqlResult<DeliveryState> {
@@ -65,6 +70,23 @@ fn state(text: &str) -> SqlResult<DeliveryState> {
     })
 }
 
+pub(super) fn receipt_text(receipt: Receipt) -> &'static str {
+    match receipt {
+        Receipt::Delivered => "delivered",
+        Receipt::Read => "read",
+        Receipt::Failed => "failed",
+    }
+}
+
+fn read_receipt(text: &str) -> SqlResult<Receipt> {
+    Ok(match text {
+        "delivered" => Receipt::Delivered,
+        "read" => Receipt::Read,
+        "failed" => Receipt::Failed,
+        other => return Err(corrupt("a delivery", format!("`{other}` is no receipt"))),
+    })
+}
+
 fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     row.get(column)
 }
@@ -74,7 +96,7 @@ pub(super) fn read(row: &Row<'_>) -> SqlResult<Delivery> {
     let bytes = |bytes: Vec<u8>| Bytes::from(bytes);
     Ok(Delivery {
         id: DeliveryId(parse("a delivery's id", &text(row, 0)?)?),
-        session: parse("a delivery's session", &text(row, 1)?)?,
+        session: row.get::<_, Option<String>>(1)?.map(|session| parse("a delivery's session", &session)).transpose()?,
         channel: row.get(2)?,
         conversation: row.get(3)?,
         content: bytes(row.get(4)?),
@@ -85,6 +107,8 @@ pub(super) fn read(row: &Row<'_>) -> SqlResult<Delivery> {
         due: Timestamp(number(row.get(9)?)),
         reason: row.get(10)?,
         created_at: Timestamp(number(row.get(11)?)),
+        receipt: row.get::<_, Option<String>>(12)?.map(|receipt| read_receipt(&receipt)).transpose()?,
+        shown: from_json("what is shown of a delivery", &text(row, 13)?)?,
     })
 }
 
@@ -97,18 +121,25 @@ fn find(connection: &Connection, id: DeliveryId, epoch: Epoch) -> SqlResult<Opti
     if by > epoch { Err(StoreError::Superseded { epoch, by }.into()) } else { Ok(Some(found)) }
 }
 
+/// An open delivery that is a draft from now on.
+const DRAFTED: &str = "UPDATE deliveries SET draft = 1, open = 1 WHERE id = ?1 AND draft = 0";
+
+/// A draft that has its final content. What is open and no draft is left as it is.
+const FINAL: &str = "UPDATE deliveries SET draft = 0, open = 1, attempts = 0, due = ?2, reason = NULL,
+       state = iif(state = 'sending', 'sending', 'pending') WHERE id = ?1 AND draft = 1";
+
 /// Opens a delivery, or gives an open one its content. Says whether it is open.
 pub(super) fn open(connection: &Connection, delivery: &NewDelivery) -> SqlResult<bool> {
-    let session = existing(connection, &delivery.session)?;
+    let session = delivery.session.as_ref().map(|session| existing(connection, session)).transpose()?;
     let epoch = integer(delivery.epoch.0);
     match find(connection, delivery.id, delivery.epoch)? {
         Some((_, false)) => return Ok(false),
         Some((row, true)) => {
-            let mut replace = connection.prepare_cached(
-                "UPDATE deliveries SET content = ?2, draft = ?3, epoch = ?4,
-                   open = (?3 = 1 OR state IN ('pending', 'sending')) WHERE id = ?1",
-            )?;
-            replace.execute(params![row, &delivery.content[..], delivery.draft, epoch])?;
+            let mut replace =
+                connection.prepare_cached("UPDATE deliveries SET content = ?2, epoch = ?3 WHERE id = ?1")?;
+            replace.execute(params![row, &delivery.content[..], epoch])?;
+            let turned = if delivery.draft { DRAFTED } else { FINAL };
+            connection.prepare_cached(turned)?.execute(params![row, integer(delivery.now.0)])?;
         }
         None => {
             let mut insert = connection.prepare_cached(
@@ -119,7 +150,7 @@ pub(super) fn open(connection: &Connection, delivery: &NewDelivery) -> SqlResult
             insert.execute(params![
                 delivery.id.0.as_str(),
                 session,
-                delivery.session.agent(),
+                delivery.session.as_ref().map(SessionKey::agent),
                 delivery.channel,
                 delivery.conversation,
                 delivery.draft,
@@ -133,6 +164,9 @@ pub(super) fn open(connection: &Connection, delivery: &NewDelivery) -> SqlResult
 }
 
 fn update(connection: &Connection, update: &DeliveryUpdate) -> SqlResult<bool> {
+    if update.shown.len() > MAX_SHOWN {
+        return Err(StoreError::TooMany { what: SHOWN, limit: MAX_SHOWN }.into());
+    }
     let Some((row, _)) = find(connection, update.id, update.epoch)? else { return Ok(false) };
     let mut statement = connection.prepare_cached(
         "UPDATE deliveries SET state = ?2, progress = ?3, attempts = ?4, due = ?5, reason = ?6, epoch = ?7,
@@ -147,12 +181,58 @@ fn update(connection: &Connection, update: &DeliveryUpdate) -> SqlResult<bool> {
         update.reason,
         integer(update.epoch.0),
     ])?;
+    show(connection, row, &update.shown)?;
     Ok(true)
 }
 
-/// Removes at most `limit` deliveries of an agent's sessions that are settled and were opened before `until`, the
-/// oldest first. Says how many there were.
-pub(super) fn forget_settled(connection: &Connection, agent: &str, until: i64, limit: usize) -> SqlResult<usize> {
+/// Notes what is shown of a delivery. What is noted so already is not written again.
+pub(super) fn show(connection: &Connection, row: i64, shown: &[String]) -> SqlResult<()> {
+    let mut rest = connection.prepare_cached("DELETE FROM shown WHERE delivery = ?1 AND place >= ?2")?;
+    rest.execute(params![row, rows(shown.len())])?;
+    let mut put = connection.prepare_cached(
+        "INSERT INTO shown (delivery, place, channel, message)
+         SELECT id, ?2, channel, ?3 FROM deliveries WHERE id = ?1
+         ON CONFLICT (delivery, place) DO UPDATE SET message = excluded.message WHERE message <> excluded.message",
+    )?;
+    for (place, message) in (0_i64..).zip(shown) {
+        put.execute(params![row, place, message])?;
+    }
+    Ok(())
+}
+
+/// The delivery of a channel that has an id itself, and the newest that shows something under it.
+const OF_RECEIPT: &str = "SELECT id, receipt, state FROM deliveries WHERE id = coalesce(
+       (SELECT id FROM deliveries WHERE delivery = ?2 AND channel = ?1),
+       (SELECT max(delivery) FROM shown WHERE channel = ?1 AND message = ?2))";
+
+/// Notes what the platform said of a delivery of a channel.
+pub(super) fn receive(connection: &Connection, channel: &str, new: &NewReceipt) -> SqlResult<()> {
+    let mut statement = connection.prepare_cached(OF_RECEIPT)?;
+    let found = statement.query_row(params![channel, new.id], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, String>(2)?))
+    });
+    let Some((row, former, former_state)) = found.optional()? else { return Ok(()) };
+    let former = former.map(|former| read_receipt(&former)).transpose()?;
+    if former >= Some(new.receipt) {
+        return Ok(());
+    }
+    let mut put = connection.prepare_cached("UPDATE deliveries SET receipt = ?2 WHERE id = ?1")?;
+    put.execute(params![row, receipt_text(new.receipt)])?;
+    if new.receipt == Receipt::Failed && state(&former_state)? == DeliveryState::Sent {
+        let mut end = connection.prepare_cached("UPDATE deliveries SET state = ?2, reason = ?3 WHERE id = ?1")?;
+        end.execute(params![row, state_text(DeliveryState::Dead), new.reason])?;
+    }
+    Ok(())
+}
+
+/// Removes at most `limit` deliveries of an agent's sessions, or of none, that are settled and were opened before
+/// `until`, the oldest first. Says how many there were.
+pub(super) fn forget_settled(
+    connection: &Connection,
+    agent: Option<&str>,
+    until: i64,
+    limit: usize,
+) -> SqlResult<usize> {
     let mut statement = connection.prepare_cached(FORGET)?;
     Ok(statement.execute(params![agent, until, rows(limit)])?)
 }

@@ -6,8 +6,8 @@ use rusqlite::Connection;
 
 use super::cells::{integer, rows};
 use super::error::SqlResult;
-use super::{channels, outbox};
-use crate::store::{IDEMPOTENCY_WINDOW, Retention, Timestamp};
+use super::{channels, outbox, pairings};
+use crate::store::{DELIVERY_WINDOW, IDEMPOTENCY_WINDOW, Retention, Timestamp};
 
 /// Rows that one call removes, about: the writer does nothing else meanwhile. A turn goes whole.
 const ROWS: usize = 500;
@@ -25,9 +25,13 @@ pub(super) fn retain(connection: &Connection, retention: &Retention) -> SqlResul
     if left.some() {
         left.took(channels::forget(connection, retention.now, left.0)?);
     }
+    if left.some() {
+        left.took(pairings::forget(connection, retention.now, left.0)?);
+    }
+    settled(connection, None, retention.now, DELIVERY_WINDOW, &mut left)?;
     if let Some(max_age) = retention.max_age {
         by_age(connection, retention, max_age, &mut left)?;
-        settled(connection, retention, max_age, &mut left)?;
+        settled(connection, Some(retention.agent.as_str()), retention.now, max_age, &mut left)?;
     }
     if let Some(max_size) = retention.max_size {
         by_size(connection, retention, rows(max_size.bytes()), &mut left)?;
@@ -131,11 +135,17 @@ fn by_age(connection: &Connection, retention: &Retention, max_age: Duration, lef
     Ok(())
 }
 
-/// Removes deliveries of the agent that are settled and too old, the oldest first.
-fn settled(connection: &Connection, retention: &Retention, max_age: Duration, left: &mut Left) -> SqlResult<()> {
-    let until = before(retention.now, max_age).filter(|_| left.some());
+/// Removes deliveries of an agent's sessions, or of none, that are settled and too old, the oldest first.
+fn settled(
+    connection: &Connection,
+    agent: Option<&str>,
+    now: Timestamp,
+    max_age: Duration,
+    left: &mut Left,
+) -> SqlResult<()> {
+    let until = before(now, max_age).filter(|_| left.some());
     let Some(until) = until else { return Ok(()) };
-    left.took(outbox::forget_settled(connection, retention.agent.as_str(), until, left.0)?);
+    left.took(outbox::forget_settled(connection, agent, until, left.0)?);
     Ok(())
 }
 

@@ -48,8 +48,9 @@ fn made(connection: &Connection, session: &SessionKey, now: Timestamp) -> SqlRes
 /// Stores a message and opens its turn.
 ///
 /// # Errors
-/// [`StoreError::Superseded`].
+/// [`StoreError::Superseded`], [`StoreError::TooLarge`].
 pub(super) fn accept(connection: &Connection, accept: &Accept) -> SqlResult<Accepted> {
+    accept.check()?;
     let session = made(connection, &accept.session, accept.now)?;
     advance(connection, session, accept.epoch)?;
     if let Some(idempotency) = &accept.idempotency

@@ -37,6 +37,7 @@ pub(super) fn message(peer: &str, number: u64, text: &str) -> Accept {
         session: session(peer),
         turn: turn(number),
         message: Arc::new(Message::text(Role::User, text)),
+        destination: None,
         idempotency: None,
         epoch: Epoch(1),
         now: Timestamp(number),

@@ -8,8 +8,8 @@ use super::cells::{from_json, integer, json, number, parse, rows, small};
 use super::error::SqlResult;
 use super::{events, ledger, messages, outbox, sessions};
 use crate::store::{
-    Accept, Accepted, Block, CallAnswered, CallState, Dispatch, IDEMPOTENCY_WINDOW, Idempotency, OpenTurn, Resume,
-    Step, StoreError, Timestamp, TurnEnd, TurnId, TurnState,
+    Accept, Accepted, Block, CallAnswered, CallState, Destination, Dispatch, IDEMPOTENCY_WINDOW, Idempotency, OpenTurn,
+    Resume, Step, StoreError, Timestamp, TurnEnd, TurnId, TurnState,
 };
 
 /// What an idempotency key says of a message. One that expired says nothing, and is forgotten.
@@ -43,8 +43,28 @@ pub(super) fn open(connection: &Connection, session: i64, accept: &Accept) -> Sq
     let (agent, at) = (accept.session.agent(), integer(accept.now.0));
     let key = accept.idempotency.as_ref().map(|idempotency| &idempotency.key);
     let digest = accept.idempotency.as_ref().map(|idempotency| idempotency.digest);
-    statement.execute((accept.turn.as_str(), session, agent, at, key, digest))?;
+    let turn = statement.insert((accept.turn.as_str(), session, agent, at, key, digest))?;
+    accept.destination.as_ref().map_or(Ok(()), |destination| put_destination(connection, turn, destination))
+}
+
+/// Notes where the answer of a turn goes, unless that is known.
+pub(super) fn put_destination(connection: &Connection, turn: i64, destination: &Destination) -> SqlResult<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO destinations (turn, channel, conversation, address) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )?;
+    let Destination { channel, conversation, address } = destination;
+    statement.execute((turn, channel, conversation, &address[..]))?;
     Ok(())
+}
+
+fn destination(connection: &Connection, turn: i64) -> SqlResult<Option<Destination>> {
+    let mut statement =
+        connection.prepare_cached("SELECT channel, conversation, address FROM destinations WHERE turn = ?")?;
+    let found = statement.query_row([turn], |row| {
+        let address = row.get::<_, Vec<u8>>(2)?.into();
+        Ok(Destination { channel: row.get(0)?, conversation: row.get(1)?, address })
+    });
+    Ok(found.optional()?)
 }
 
 /// The row of an open turn of a session.
@@ -107,6 +127,7 @@ pub(super) fn finish(connection: &Connection, end: &TurnEnd) -> SqlResult<()> {
     let turn = step(connection, &end.step)?;
     connection.prepare_cached("UPDATE turns SET open = 0 WHERE id = ?")?.execute([turn])?;
     connection.prepare_cached("DELETE FROM calls WHERE turn = ?")?.execute([turn])?;
+    connection.prepare_cached("DELETE FROM destinations WHERE turn = ?")?.execute([turn])?;
     for delivery in &end.deliveries {
         outbox::open(connection, delivery)?;
     }
@@ -161,6 +182,7 @@ pub(super) fn resume(connection: &Connection, resume: &Resume) -> SqlResult<Opti
     let events = events::of_turn(connection, session, turn, -1, usize::MAX)?;
     let events = events.into_iter().map(|row| events::read(&resume.session, row).map(Arc::new));
     Ok(Some(TurnState {
+        destination: destination(connection, turn)?,
         resumes,
         events: events.collect::<SqlResult<_>>()?,
         calls: calls(connection, turn)?,

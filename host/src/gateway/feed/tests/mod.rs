@@ -46,6 +46,7 @@ impl World {
             session: session(),
             turn: id(turn),
             message,
+            destination: None,
             idempotency: None,
             epoch: Epoch(0),
             now: Timestamp(turn),

@@ -8,8 +8,8 @@ use super::super::State;
 use super::super::session::Session;
 use crate::store::portable::Written;
 use crate::store::{
-    CallState, Delivery, ExportCursor, FactId, Idempotency, KvScope, Record, Seq, SessionKey, SetAsideId, StoreError,
-    Timestamp, TurnId,
+    CallState, Delivery, Destination, ExportCursor, FactId, Idempotency, KvScope, PortableDestination, Record, Seq,
+    SessionKey, SetAsideId, StoreError, Timestamp, TurnId,
 };
 
 /// A record that is made when its turn comes; nothing, where it has no JSON.
@@ -17,9 +17,9 @@ type Lazy<'a> = Box<dyn FnOnce() -> Option<Record> + 'a>;
 type Records<'a> = Box<dyn Iterator<Item = Lazy<'a>> + 'a>;
 
 /// All parts, in the order of their records.
-const PARTS: [fn(&State) -> Records<'_>; 14] = [
-    sessions, messages, turns, events, calls, values, files, channels, seen, set_aside, deliveries, facts, ledger,
-    counters,
+const PARTS: [fn(&State) -> Records<'_>; 15] = [
+    sessions, messages, turns, events, calls, values, files, channels, seen, set_aside, deliveries, pairings, facts,
+    ledger, counters,
 ];
 
 /// The next records, up to about so many bytes, and where the ones after them begin: behind so many
@@ -86,11 +86,15 @@ struct Turn<'a> {
     accepted_at: Timestamp,
     open: bool,
     resumes: u32,
+    destination: Option<&'a Destination>,
 }
 
 /// The turns of a session by their order, and those of which only a key is left before all others.
 fn turns_of<'a>(key: &'a SessionKey, session: &'a Session) -> Vec<(Option<u64>, Turn<'a>)> {
-    let one = |turn, accepted_at, open, resumes| Turn { session: key, turn, accepted_at, open, resumes };
+    let one = |turn, accepted_at, open, resumes| {
+        let destination = None;
+        Turn { session: key, turn, accepted_at, open, resumes, destination }
+    };
     let mut known = std::collections::HashSet::new();
     let mut turns = Vec::new();
     for ended in &session.ended {
@@ -99,7 +103,8 @@ fn turns_of<'a>(key: &'a SessionKey, session: &'a Session) -> Vec<(Option<u64>, 
     }
     for (turn, open) in &session.open {
         known.insert(*turn);
-        turns.push((Some(open.order), one(*turn, open.accepted_at, true, open.resumes)));
+        let turn = one(*turn, open.accepted_at, true, open.resumes);
+        turns.push((Some(open.order), Turn { destination: open.destination.as_ref(), ..turn }));
     }
     let keys = session.keys.iter().map(|(_, used)| used).filter(|used| !known.contains(&used.turn));
     turns.extend(keys.map(|used| (None, one(used.turn, used.at, false, 0))));
@@ -117,8 +122,13 @@ fn turns(state: &State) -> Records<'_> {
         let idempotency =
             keys.get(&turn.turn).map(|(key, digest)| Idempotency { key: (*key).clone(), digest: *digest });
         lazy(move || {
-            let Turn { session, turn, accepted_at, open, resumes } = turn;
-            Some(Record::Turn { session: session.clone(), turn, accepted_at, open, resumes, idempotency })
+            let Turn { session, turn, accepted_at, open, resumes, destination } = turn;
+            let destination = destination.map(|Destination { channel, conversation, address }| PortableDestination {
+                channel: channel.clone(),
+                conversation: conversation.clone(),
+                address: BASE64.encode(address),
+            });
+            Some(Record::Turn { session: session.clone(), turn, accepted_at, open, resumes, idempotency, destination })
         })
     }))
 }
@@ -222,9 +232,15 @@ fn deliveries(state: &State) -> Records<'_> {
         attempts: delivery.attempts,
         due: delivery.due,
         reason: delivery.reason.clone(),
+        shown: delivery.shown.clone(),
+        receipt: delivery.receipt,
         created_at: delivery.created_at,
     };
     Box::new(state.outbox.in_order().into_iter().map(move |delivery| lazy(move || Some(record(delivery)))))
+}
+
+fn pairings(state: &State) -> Records<'_> {
+    Box::new(state.pairings.iter().map(|pairing| lazy(|| Some(Record::Pairing { pairing }))))
 }
 
 fn facts(state: &State) -> Records<'_> {

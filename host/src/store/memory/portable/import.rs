@@ -10,8 +10,9 @@ use super::super::turns::{Ended, Open};
 use super::super::{MemoryLimits, State};
 use crate::config::PluginName;
 use crate::store::{
-    CallState, Delivery, Epoch, Event, FileId, FileRecord, KvKey, KvScope, KvSpace, KvValue, MAX_CHANNEL_STATE,
-    MAX_FACT, MAX_SET_ASIDE, Record, SessionKey, SetAside, SetAsideId, StoreError, StoredMessage,
+    CallState, Delivery, Destination, Epoch, Event, FileId, FileRecord, KvKey, KvScope, KvSpace, KvValue, MAX_ADDRESS,
+    MAX_CHANNEL_STATE, MAX_FACT, MAX_SET_ASIDE, PortableDestination, Record, SessionKey, SetAside, SetAsideId,
+    StoreError, StoredMessage,
 };
 
 /// What a record does. Nothing of it fails, since it was looked at before.
@@ -45,6 +46,12 @@ fn json<T: serde::de::DeserializeOwned>(
 fn bytes(what: &'static str, text: &str, limit: usize) -> Result<Vec<u8>, StoreError> {
     let bytes = BASE64.decode(text.as_bytes()).map_err(|error| bad(what, error))?;
     if bytes.len() > limit { Err(StoreError::TooLarge { what, limit }) } else { Ok(bytes) }
+}
+
+fn address_of(destination: PortableDestination) -> Result<Destination, StoreError> {
+    let PortableDestination { channel, conversation, address } = destination;
+    let address = bytes("the address of an answer", &address, MAX_ADDRESS)?.into();
+    Ok(Destination { channel, conversation, address })
 }
 
 /// What is there, with what the records before add.
@@ -103,8 +110,9 @@ impl Known<'_> {
                     }
                 })
             }
-            Record::Turn { session, turn, accepted_at, open, resumes, idempotency } => {
+            Record::Turn { session, turn, accepted_at, open, resumes, idempotency, destination } => {
                 self.session(&session)?;
+                let destination = destination.map(address_of).transpose()?;
                 Box::new(move |state, limits| {
                     let order = state.next_turn;
                     let Ok(found) = state.existing(&session) else { return };
@@ -115,7 +123,7 @@ impl Known<'_> {
                         found.keys.insert(idempotency, turn, accepted_at);
                     }
                     if open {
-                        found.open.insert(turn, Open { resumes, ..Open::new(order, accepted_at) });
+                        found.open.insert(turn, Open { resumes, destination, ..Open::new(order, accepted_at) });
                         state.open.insert(order, (session, turn));
                     } else {
                         found.ended.push_back(Ended { turn, order, accepted_at, resumes, events: Vec::new() });
@@ -218,9 +226,11 @@ impl Known<'_> {
                 attempts,
                 due,
                 reason,
+                shown,
+                receipt,
                 created_at,
             } => {
-                self.session(&session)?;
+                session.as_ref().map_or(Ok(()), |session| self.session(session))?;
                 let content = bytes("the content of a delivery", &content, usize::MAX)?.into();
                 let progress = progress.map(|progress| bytes("the progress of a delivery", &progress, usize::MAX));
                 let progress = progress.transpose()?.map(Into::into);
@@ -236,10 +246,13 @@ impl Known<'_> {
                     attempts,
                     due,
                     reason,
+                    shown,
+                    receipt,
                     created_at,
                 };
                 Box::new(move |state, _| state.outbox.insert(delivery, Epoch(0)))
             }
+            Record::Pairing { pairing } => Box::new(move |state, _| state.pairings.insert(pairing)),
             Record::Fact { fact } => {
                 if fact.text.len() > MAX_FACT {
                     return Err(StoreError::TooLarge { what: "a fact", limit: MAX_FACT });

@@ -7,7 +7,7 @@ use crate::store::Store;
 fn new(peer: &str, number: u64, conversation: &str) -> NewDelivery {
     NewDelivery {
         id: DeliveryId(turn(number)),
-        session: session(peer),
+        session: Some(session(peer)),
         channel: "telegram".to_owned(),
         conversation: conversation.to_owned(),
         content: Bytes::from_static(b"hello"),
@@ -19,7 +19,7 @@ fn new(peer: &str, number: u64, conversation: &str) -> NewDelivery {
 
 fn step(number: u64, state: DeliveryState, due: u64) -> DeliveryUpdate {
     let (id, due) = (DeliveryId(turn(number)), Timestamp(due));
-    DeliveryUpdate { id, epoch: Epoch(1), state, progress: None, attempts: 1, due, reason: None }
+    DeliveryUpdate { id, epoch: Epoch(1), state, progress: None, attempts: 1, due, reason: None, shown: Vec::new() }
 }
 
 async fn due_at(store: &SqliteStore, now: u64, limit: usize) -> Result<Vec<u64>> {
@@ -57,9 +57,23 @@ async fn a_draft_is_not_settled_before_its_final_content_came() -> Result {
     open_turn(&store, "ann", 1).await?;
     assert!(store.delivery_open(NewDelivery { draft: true, ..new("ann", 5, "one") }).await?);
     assert!(store.delivery_open(new("ann", 6, "one")).await?);
+    let shown = vec!["m1".to_owned()];
+    let sent = DeliveryUpdate {
+        progress: Some(Bytes::from_static(b"edits m1")),
+        reason: Some("slow".into()),
+        shown: shown.clone(),
+        ..step(5, DeliveryState::Sent, 900)
+    };
+    store.delivery_update(sent).await?;
+    assert!(due_at(&store, 10, 10).await?.is_empty(), "its driver looks at it later, and what is behind it waits");
+    let last = NewDelivery { content: Bytes::from_static(b"hello, ann"), ..new("ann", 5, "one") };
+    assert!(store.delivery_open(NewDelivery { now: Timestamp(8), ..last }).await?);
+    assert_eq!(due_at(&store, 8, 10).await?, [5], "what it says at last is yet to be sent, and at once");
+    let found = store.delivery(DeliveryId(turn(5))).await?.ok_or("a delivery")?;
+    assert_eq!((found.state, found.attempts, found.draft), (DeliveryState::Pending, 0, false));
+    assert_eq!((found.progress.as_deref(), found.shown, found.reason), (Some(&b"edits m1"[..]), shown, None));
+    assert_eq!(found.content, "hello, ann");
     store.delivery_update(step(5, DeliveryState::Sent, 4)).await?;
-    assert_eq!(due_at(&store, 10, 10).await?, [5]);
-    assert!(store.delivery_open(new("ann", 5, "one")).await?);
     assert_eq!(due_at(&store, 10, 10).await?, [6]);
     assert!(!store.delivery_open(new("ann", 5, "one")).await?);
     Ok(())
@@ -89,8 +103,10 @@ async fn settled_deliveries_of_an_agent_go_by_age_and_open_ones_stay() -> Result
     for number in [5, 7, 8] {
         store.delivery_update(step(number, DeliveryState::Sent, 0)).await?;
     }
-    let forget =
-        async |agent: &'static str| store.db.write(move |connection| forget_settled(connection, agent, 8, 100)).await;
+    let forget = async |agent: &'static str| {
+        let forget = move |connection: &Connection| forget_settled(connection, Some(agent), 8, 100);
+        store.db.write(forget).await
+    };
     assert_eq!((forget("other").await?, forget("main").await?), (0, 2));
     let left = store.deliveries(&DeliveryFilter::default(), None, 10).await?.items;
     assert_eq!(left.iter().map(|delivery| delivery.created_at.0).collect::<Vec<_>>(), [6, 8]);

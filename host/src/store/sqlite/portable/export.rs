@@ -9,10 +9,11 @@ use super::super::counters::{self, Counter};
 use super::super::error::SqlResult;
 use super::super::ledger::{self, LedgerRow};
 use super::super::messages::MessageRow;
-use super::super::{events, outbox, recall};
+use super::super::{events, outbox, pairings, recall};
 use crate::store::portable::Written;
 use crate::store::{
-    EventId, ExportCursor, FactId, Idempotency, Position, Record, Seq, SessionKey, SetAsideId, Timestamp,
+    EventId, ExportCursor, FactId, Idempotency, PortableDestination, Position, Record, Seq, SessionKey, SetAsideId,
+    Timestamp,
 };
 
 /// A table.
@@ -28,7 +29,7 @@ struct Part {
 const BEGINNING: &str = "-1";
 
 /// All tables, in the order of their records.
-const PARTS: [Part; 14] = [
+const PARTS: [Part; 15] = [
     Part { name: "sessions", sql: sessions, read: session },
     Part { name: "messages", sql: messages, read: message },
     Part { name: "turns", sql: turns, read: turn },
@@ -41,6 +42,7 @@ const PARTS: [Part; 14] = [
     Part { name: "seen", sql: seen_events, read: seen },
     Part { name: "set_aside", sql: events_aside, read: set_aside },
     Part { name: "deliveries", sql: deliveries, read: delivery },
+    Part { name: "pairings", sql: pairings, read: pairing },
     Part { name: "facts", sql: facts, read: fact },
     Part { name: "ledger", sql: ledger_records, read: ledger_record },
 ];
@@ -165,14 +167,22 @@ fn message(row: &Row<'_>) -> SqlResult<Record> {
 }
 
 fn turns() -> String {
-    "SELECT sessions.key, turns.turn, turns.accepted_at, turns.open, turns.resumes, turns.key, turns.digest, turns.id, 0
-     FROM turns JOIN sessions ON sessions.id = turns.session WHERE turns.id > ?1 ORDER BY turns.id"
+    "SELECT sessions.key, turns.turn, turns.accepted_at, turns.open, turns.resumes, turns.key, turns.digest,
+       destinations.channel, destinations.conversation, destinations.address, turns.id, 0
+     FROM turns JOIN sessions ON sessions.id = turns.session LEFT JOIN destinations ON destinations.turn = turns.id
+     WHERE turns.id > ?1 ORDER BY turns.id"
         .to_owned()
 }
 
 fn turn(row: &Row<'_>) -> SqlResult<Record> {
     let idempotency = match (row.get(5)?, row.get(6)?) {
         (Some(key), Some(digest)) => Some(Idempotency { key, digest }),
+        _ => None,
+    };
+    let destination = match (row.get(7)?, row.get(8)?) {
+        (Some(channel), Some(conversation)) => {
+            Some(PortableDestination { channel, conversation, address: base64(row, 9)? })
+        }
         _ => None,
     };
     Ok(Record::Turn {
@@ -182,6 +192,7 @@ fn turn(row: &Row<'_>) -> SqlResult<Record> {
         open: row.get(3)?,
         resumes: small(row.get(4)?),
         idempotency,
+        destination,
     })
 }
 
@@ -295,7 +306,7 @@ fn set_aside(row: &Row<'_>) -> SqlResult<Record> {
 fn deliveries() -> String {
     let columns = outbox::COLUMNS;
     format!(
-        "SELECT {columns}, deliveries.id, 0 FROM deliveries JOIN sessions ON sessions.id = deliveries.session
+        "SELECT {columns}, deliveries.id, 0 FROM deliveries LEFT JOIN sessions ON sessions.id = deliveries.session
          WHERE deliveries.id > ?1 ORDER BY deliveries.id"
     )
 }
@@ -314,8 +325,19 @@ fn delivery(row: &Row<'_>) -> SqlResult<Record> {
         attempts: delivery.attempts,
         due: delivery.due,
         reason: delivery.reason,
+        shown: delivery.shown,
+        receipt: delivery.receipt,
         created_at: delivery.created_at,
     })
+}
+
+fn pairings() -> String {
+    let columns = pairings::COLUMNS;
+    format!("SELECT {columns}, id, 0 FROM pairings WHERE id > ?1 ORDER BY id")
+}
+
+fn pairing(row: &Row<'_>) -> SqlResult<Record> {
+    Ok(Record::Pairing { pairing: pairings::read(row)? })
 }
 
 fn facts() -> String {

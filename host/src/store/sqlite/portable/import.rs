@@ -12,11 +12,11 @@ use super::super::error::{SqlError, SqlResult};
 use super::super::files::File;
 use super::super::kv::Space;
 use super::super::sessions::existing;
-use super::super::{events, ledger, messages, outbox};
+use super::super::{events, ledger, messages, outbox, pairings, turns};
 use crate::store::{
-    Event, FILE_OVERHEAD, Fact, FileId, FileName, Idempotency, KvKey, KvScope, KvSpace, KvValue, LedgerEntry,
-    LedgerRecord, MAX_CHANNEL_STATE, MAX_FACT, MAX_SET_ASIDE, MimeType, Record, SessionKey, StoreError, StoredMessage,
-    TurnId,
+    Destination, Event, FILE_OVERHEAD, Fact, FileId, FileName, Idempotency, KvKey, KvScope, KvSpace, KvValue,
+    LedgerEntry, LedgerRecord, MAX_ADDRESS, MAX_CHANNEL_STATE, MAX_FACT, MAX_SET_ASIDE, MimeType, Pairing,
+    PairingState, PortableDestination, Record, SessionKey, StoreError, StoredMessage, TurnId,
 };
 
 /// What a record holds cannot be read.
@@ -62,16 +62,21 @@ pub(super) fn one(connection: &Connection, record: Record) -> SqlResult<()> {
             let message = serde_json::from_str(message.get()).map_err(|error| bad("a message", error))?;
             put_message(connection, &session, &message)
         }
-        Record::Turn { session, turn, accepted_at, open, resumes, idempotency } => {
+        Record::Turn { session, turn, accepted_at, open, resumes, idempotency, destination } => {
             let row = existing(connection, &session)?;
             let idempotency = unused(connection, row, idempotency)?;
             let (key, digest) = idempotency.map(|idempotency| (idempotency.key, idempotency.digest)).unzip();
-            insert(
-                connection,
+            let mut statement = connection.prepare_cached(
                 "INSERT INTO turns (turn, session, agent, accepted_at, open, resumes, key, digest)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (turn) DO NOTHING",
-                params![turn.as_str(), row, session.agent(), integer(accepted_at.0), open, resumes, key, digest],
-            )
+            )?;
+            let agent = session.agent();
+            let values = params![turn.as_str(), row, agent, integer(accepted_at.0), open, resumes, key, digest];
+            let added = statement.execute(values)? > 0;
+            match destination.filter(|_| open && added) {
+                Some(destination) => put_destination(connection, row, turn, destination),
+                None => Ok(()),
+            }
         }
         Record::Event { event } => {
             put_event(connection, &serde_json::from_str(event.get()).map_err(|error| bad("an event", error))?)
@@ -158,17 +163,24 @@ pub(super) fn one(connection: &Connection, record: Record) -> SqlResult<()> {
             attempts,
             due,
             reason,
+            shown,
+            receipt,
             created_at,
-        } => insert(
-            connection,
-            "INSERT INTO deliveries (delivery, session, agent, channel, conversation, draft, state, epoch, attempts,
-               due, reason, created_at, content, progress, open)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13,
-               (?6 = 1 OR ?7 IN ('pending', 'sending'))) ON CONFLICT (delivery) DO NOTHING",
-            params![
+        } => {
+            if found(connection, "SELECT 1 FROM deliveries WHERE delivery = ?1", params![id.0.as_str()])? {
+                return Ok(());
+            }
+            let row = session.as_ref().map(|session| existing(connection, session)).transpose()?;
+            let mut statement = connection.prepare_cached(
+                "INSERT INTO deliveries (delivery, session, agent, channel, conversation, draft, state, epoch, attempts,
+                   due, reason, created_at, content, progress, receipt, open)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
+                   (?6 = 1 OR ?7 IN ('pending', 'sending')))",
+            )?;
+            let delivery = statement.insert(params![
                 id.0.as_str(),
-                existing(connection, &session)?,
-                session.agent(),
+                row,
+                session.as_ref().map(SessionKey::agent),
                 channel,
                 conversation,
                 draft,
@@ -179,8 +191,11 @@ pub(super) fn one(connection: &Connection, record: Record) -> SqlResult<()> {
                 integer(created_at.0),
                 bytes("the content of a delivery", &content)?,
                 progress.map(|progress| bytes("the progress of a delivery", &progress)).transpose()?,
-            ],
-        ),
+                receipt.map(outbox::receipt_text),
+            ])?;
+            outbox::show(connection, delivery, &shown)
+        }
+        Record::Pairing { pairing } => put_pairing(connection, &pairing),
         Record::Fact { fact } => put_fact(connection, &fact),
         Record::Counters { next_seq, next_fact, next_set_aside } => {
             counters::raise(connection, Counter::Seq, next_seq.0)?;
@@ -222,6 +237,20 @@ fn turn_row(connection: &Connection, session: i64, turn: TurnId) -> SqlResult<i6
     let mut statement = connection.prepare_cached("SELECT id FROM turns WHERE turn = ?1 AND session = ?2")?;
     let row = statement.query_row(params![turn.as_str(), session], |row| row.get(0)).optional()?;
     row.ok_or_else(|| StoreError::NoTurn(turn).into())
+}
+
+/// Notes where the answer of a turn goes.
+fn put_destination(
+    connection: &Connection,
+    session: i64,
+    turn: TurnId,
+    destination: PortableDestination,
+) -> SqlResult<()> {
+    let PortableDestination { channel, conversation, address } = destination;
+    let address = bytes("the address of an answer", &address)?;
+    bounded("the address of an answer", address.len(), MAX_ADDRESS)?;
+    let destination = Destination { channel, conversation, address: address.into() };
+    turns::put_destination(connection, turn_row(connection, session, turn)?, &destination)
 }
 
 fn put_event(connection: &Connection, event: &Event) -> SqlResult<()> {
@@ -280,6 +309,30 @@ fn put_fact(connection: &Connection, fact: &Fact) -> SqlResult<()> {
             session,
             fact.source.as_ref().map(|(_, turn)| turn.as_str()),
             integer(fact.created_at.0),
+        ],
+    )
+}
+
+/// A writer, unless they are known, or wait under a code that another has.
+fn put_pairing(connection: &Connection, pairing: &Pairing) -> SqlResult<()> {
+    let Pairing { writer, name, state } = pairing;
+    let (code, until, approved_at) = match state {
+        PairingState::Pending { code, until } => (Some(code), Some(integer(until.0)), None),
+        PairingState::Approved { since } => (None, None, Some(integer(since.0))),
+    };
+    insert(
+        connection,
+        "INSERT INTO pairings (channel, account, kind, writer, name, code, until, approved_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+        params![
+            writer.channel,
+            writer.account,
+            pairings::kind_text(writer.kind),
+            writer.id,
+            name,
+            code,
+            until,
+            approved_at
         ],
     )
 }

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use super::super::testing::{Result, count, message, session, store, turn};
 use super::*;
 use crate::store::{
-    CallAnswered, CallOutcome, ChannelCommit, Channels, DeliveryId, DeliveryState, DeliveryUpdate, Dispatch, Epoch,
-    Event, EventBody, EventId, FileAppend, FileId, Idempotency, Incoming, KvExpected, KvScope, KvSet, KvSpace,
-    LedgerEntry, Message, ModelCall, ModelCallEnd, ModelCallId, NewDelivery, NewFact, NewFile, NewSetAside, Outbox,
-    PluginData, Recall, Role, Seq, SessionFiles, SessionKey, Step, Store, Timestamp, TokenUsage, ToolContent,
-    ToolResult, TurnEnd,
+    CallAnswered, CallOutcome, ChannelCommit, Channels, DeliveryId, DeliveryState, DeliveryUpdate, Destination,
+    Dispatch, Epoch, Event, EventBody, EventId, FileAppend, FileId, Idempotency, Incoming, KvExpected, KvScope, KvSet,
+    KvSpace, LedgerEntry, Message, ModelCall, ModelCallEnd, ModelCallId, NewDelivery, NewFact, NewFile, NewPairing,
+    NewReceipt, NewSetAside, Outbox, Pairings, PluginData, Recall, Receipt, Role, Seq, SessionFiles, SessionKey, Step,
+    Store, Timestamp, TokenUsage, ToolContent, ToolResult, TurnEnd, Writer, WriterKind,
 };
 
 /// Everything that a store holds, a record a line.
@@ -67,7 +67,7 @@ async fn turns(store: &SqliteStore, peer: &str, first: u64) -> Result {
     step.ledger.push(LedgerEntry::Settle(ModelCallEnd { id, tokens, estimated, outcome, at }));
     let delivery = NewDelivery {
         id: DeliveryId(turn(first)),
-        session: session(peer),
+        session: Some(session(peer)),
         channel: "telegram".to_owned(),
         conversation: peer.to_owned(),
         content: Bytes::from_static(b"it is four \xff"),
@@ -76,7 +76,13 @@ async fn turns(store: &SqliteStore, peer: &str, first: u64) -> Result {
         now: Timestamp(first + 1),
     };
     store.finish(TurnEnd { step, deliveries: vec![delivery] }).await?;
-    store.accept(message(peer, first + 10, "and 3 + 3?")).await?;
+    let destination = Some(Destination {
+        channel: "telegram".to_owned(),
+        conversation: peer.to_owned(),
+        address: Bytes::from_static(b"chat \xff"),
+    });
+    let accept = crate::store::Accept { destination, ..message(peer, first + 10, "and 3 + 3?") };
+    store.accept(accept).await?;
     let step = || Step::of(session(peer), turn(first + 10), Epoch(1), Timestamp(first + 11));
     let calls = vec!["c1".to_owned(), "c2".to_owned()];
     store.dispatch(Dispatch { step: step(), calls }).await?;
@@ -109,6 +115,11 @@ async fn file(store: &SqliteStore, peer: &str, id: u128, pieces: &[usize]) -> Re
     Ok(())
 }
 
+fn writer(number: u64) -> Writer {
+    let (channel, account) = ("telegram".to_owned(), "1".to_owned());
+    Writer { channel, account, kind: WriterKind::Direct, id: format!("u{number}") }
+}
+
 /// A store with something of everything, some of which went again.
 async fn fill(store: &SqliteStore) -> Result {
     turns(store, "gone", 1).await?;
@@ -122,14 +133,35 @@ async fn fill(store: &SqliteStore) -> Result {
     file(store, "ann", 1, &[1, 1, 300_000, 40_000, 2]).await?;
     file(store, "ann", 2, &[]).await?;
     file(store, "ben", 1, &[600_000]).await?;
-    let noted = |id: &str| Incoming { event: EventId { account: "1".into(), id: id.into() }, accept: None };
+    let noted = |number: u64| Incoming {
+        event: EventId { account: "1".into(), id: format!("{number}") },
+        accept: None,
+        replies: vec![NewDelivery {
+            id: DeliveryId(turn(100 + number)),
+            session: None,
+            channel: "telegram".to_owned(),
+            conversation: "stranger".to_owned(),
+            content: Bytes::from_static(b"who are you?"),
+            draft: false,
+            epoch: Epoch(1),
+            now: Timestamp(60 + number),
+        }],
+        pairing: Some(NewPairing {
+            writer: writer(number),
+            name: Some(format!("stranger {number}")),
+            code: format!("code{number}"),
+            now: Timestamp(60 + number),
+        }),
+    };
     for number in 0..3 {
         let commit = ChannelCommit {
             channel: "telegram".to_owned(),
             epoch: Epoch(1),
             state: Some(Bytes::from_static(b"\0state")),
-            incoming: vec![noted(&format!("{number}"))],
+            incoming: vec![noted(number)],
+            receipts: Vec::new(),
             set_aside: Some(NewSetAside { event: Bytes::from_static(b"odd \xff"), reason: "it is odd".into() }),
+            replays: None,
             now: Timestamp(60 + number),
         };
         store.channel_commit(commit).await?;
@@ -144,8 +176,22 @@ async fn fill(store: &SqliteStore) -> Result {
         attempts: 3,
         due: Timestamp(99),
         reason: Some("it timed out".to_owned()),
+        shown: vec!["m1".to_owned(), "m2".to_owned()],
     };
     store.delivery_update(update).await?;
+    store.pairing_approve("code1", Timestamp(70)).await?.ok_or("someone who waits")?;
+    let receipts = vec![NewReceipt { id: "m2".to_owned(), receipt: Receipt::Read, reason: None }];
+    let commit = ChannelCommit {
+        channel: "telegram".to_owned(),
+        epoch: Epoch(1),
+        state: None,
+        incoming: Vec::new(),
+        receipts,
+        set_aside: None,
+        replays: None,
+        now: Timestamp(70),
+    };
+    store.channel_commit(commit).await?;
     let fact = |text: &str, source: Option<&str>| NewFact {
         owner: "ann".to_owned(),
         text: text.to_owned(),
@@ -166,7 +212,7 @@ async fn what_is_exported_and_imported_is_exported_as_it_was() -> Result {
     fill(&from).await?;
     let whole = lines(&from, 1 << 20).await?;
     let kinds: std::collections::BTreeSet<_> = whole.iter().filter_map(|line| line.split('"').nth(1)).collect();
-    assert_eq!(kinds.len(), 15, "something of everything: {kinds:?}");
+    assert_eq!(kinds.len(), 16, "something of everything: {kinds:?}");
     assert!(lines(&from, 1).await? == whole, "the size of a page says nothing of what is in it");
     to.import(records(&whole)?).await?;
     assert_eq!(lines(&to, 1 << 20).await?.join("\n"), whole.join("\n"));

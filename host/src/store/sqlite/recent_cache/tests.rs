@@ -45,7 +45,10 @@ fn turn(connection: &Connection, session: usize, messages: usize, now: u64) -> S
     let (session, turn, now) = (key(session), TurnId::new(Timestamp(now), now), Timestamp(now));
     let message = Arc::new(Message::text(Role::User, format!("question {now:?}")));
     let epoch = Epoch(1);
-    sessions::accept(connection, &Accept { session: session.clone(), turn, message, idempotency: None, epoch, now })?;
+    sessions::accept(
+        connection,
+        &Accept { session: session.clone(), turn, message, destination: None, idempotency: None, epoch, now },
+    )?;
     let mut step = Step::of(session, turn, epoch, now);
     step.messages = (0..messages).map(|_| Arc::new(Message::text(Role::Assistant, "answer"))).collect();
     turns::finish(connection, &TurnEnd { step, deliveries: Vec::new() })

@@ -40,6 +40,7 @@ fn accept(peer: &str, number: u64) -> Accept {
         session: session(peer),
         turn: turn(number),
         message: Arc::new(Message::text(Role::User, format!("question {number}"))),
+        destination: None,
         idempotency: Some(Idempotency { key: format!("key {number}"), digest: [7; 32] }),
         epoch: Epoch(1),
         now: Timestamp(number),
