@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::AnyWebhook;
 use crate::markdown::CommonMark;
-use crate::settings::{Format, Reply};
+use crate::settings::{Format, HeaderSettings, Reply};
 use crate::shape::Pieces;
 use crate::template::{Answer, Reference, WritePart, Writing, shown};
 
@@ -131,7 +131,7 @@ fn id(reference: &Reference, body: &[u8]) -> Option<String> {
 
 impl Reply {
     fn templates(&self) -> impl Iterator<Item = &Writing> {
-        self.headers.values().chain([&self.path])
+        self.headers.iter().map(|header| &header.value).chain([&self.path])
     }
 
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
@@ -175,13 +175,11 @@ impl Reply {
 
     fn request(&self, answer: &Answer<'_>) -> Result<Outbound, String> {
         let mut headers = vec![];
-        for (name, writing) in &self.headers {
-            headers.push((
-                name.to_ascii_lowercase(),
-                filled(writing, answer, |text| text.replace(char::is_control, " "))?,
-            ));
+        for HeaderSettings { name, value } in &self.headers {
+            headers
+                .push((name.to_ascii_lowercase(), filled(value, answer, |text| text.replace(char::is_control, " "))?));
         }
-        if !self.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")) {
+        if !self.headers.iter().any(|header| header.name.eq_ignore_ascii_case("content-type")) {
             headers.push(("content-type".into(), exoclaw_guest::channel::text("application/json")));
         }
         Ok(Outbound {
