@@ -15,16 +15,16 @@ const BURST: usize = 2;
 /// Then one in so many milliseconds.
 const PACE: u32 = 2_000;
 /// How long to wait for a connection before looking again, at least and at most, in milliseconds.
-const LOOK: (u64, u64) = (1_000, 60_000);
+const LOOK: (u64, u64) = (1_000, 600_000);
 /// Until when an answer is worth sending, in milliseconds after it was made.
-const WORTH: u64 = 1_800_000;
+const WORTH: u64 = 21_600_000;
 
 /// How far it is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Progress {
     /// Lines given to the host.
     pub sent: usize,
-    /// The connection that they went to.
+    /// The connection that they went to; empty where that does not matter any more.
     pub connection: String,
     /// Whether it has waited since the last one.
     pub rested: bool,
@@ -39,14 +39,17 @@ pub fn next(now: u64, state: &State, outgoing: &Outgoing, progress: Progress) ->
         Content::Reaction(_) => return Next::Rejected("IRC has no reactions".into()).into(),
     };
     // Nothing tells whether a line arrived. As long as the connection stands, all before did.
-    if progress.sent > 0 && progress.connection != state.connection {
-        return Next::Unknown(format!("the connection was lost behind line {}", progress.sent)).into();
+    if progress.sent > 0 && !progress.connection.is_empty() && progress.connection != state.connection {
+        let why = format!("the connection was lost behind line {}", progress.sent);
+        // If it is to be said again, then from this line on.
+        let progress = Progress { sent: progress.sent - 1, ..Progress::default() };
+        return Step { progress, ..Next::Unknown(why).into() };
     }
     let age = now.saturating_sub(outgoing.created_at);
     if state.phase != Phase::Ready {
-        return match u32::try_from((age / 2).clamp(LOOK.0, LOOK.1)) {
+        return match u32::try_from((age / 4).clamp(LOOK.0, LOOK.1)) {
             Ok(wait) if age < WORTH => Step { progress, ..Next::Wait(wait).into() },
-            _ => Next::Rejected("there was no connection for half an hour".into()).into(),
+            _ => Next::Rejected("there was no connection for six hours".into()).into(),
         };
     }
     let target = target(outgoing);

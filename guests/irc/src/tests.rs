@@ -348,8 +348,16 @@ fn an_answer_waits_for_a_connection_and_says_when_it_may_have_been_lost() {
     };
     bench.event(Event::Disconnected(Disconnection { tag: TAG.into(), code: None, reason: "cut".into() }));
     assert!(matches!(bench.deliver(&outgoing, progress).next, Next::Unknown(why) if why.contains("behind line 1")));
+    let second = Progress { sent: 2, connection: "an earlier one".into(), rested: false };
+    let step = bench.deliver(&outgoing, second);
+    assert!(matches!(step.next, Next::Unknown(_)));
+    // Said again, it goes on from the line that may have been lost.
+    let mut back = Bench::ready(r#"{"nick": "exo"}"#);
+    back.state.connection = "a later one".into();
+    let Next::Frame(frame) = back.deliver(&outgoing, step.progress).next else { panic!("a line was expected") };
+    assert_eq!(written(&frame.frame), "PRIVMSG #lab :two");
     assert!(matches!(bench.deliver(&outgoing, Progress::default()).next, Next::Wait(1_000)));
-    bench.now += 1_800_000;
+    bench.now += 21_600_000;
     assert!(matches!(bench.deliver(&outgoing, Progress::default()).next, Next::Rejected(_)));
 }
 

@@ -18,8 +18,6 @@ use crate::template::{Answer, Reference, WritePart, Writing, shown};
 
 /// The rate limit that answers count against.
 const LIMIT: &str = "replies";
-/// After so many answers that say "later", with ten minutes between the last of them.
-const TRIES: u32 = 20;
 /// How long a request may take, in milliseconds.
 const TIMEOUT: u32 = 30_000;
 /// So much of an error's body is shown to the operator, in characters.
@@ -109,11 +107,8 @@ pub fn answered(
             return Ok(Next::Rejected(format!("the platform answered with {}: {body}", response.status)).into());
         }
     };
-    if progress.tries >= TRIES {
-        return Ok(Next::Rejected(format!("it was put off {TRIES} times")).into());
-    }
     let wait = limited.unwrap_or_else(|| backoff_ms(progress.tries, random));
-    progress.tries += 1;
+    progress.tries = progress.tries.saturating_add(1);
     let holds = limited.map(|for_ms| Hold { key: LIMIT.into(), for_ms }).into_iter().collect();
     Ok(Step { progress, holds, next: Next::Wait(wait) })
 }
