@@ -150,6 +150,13 @@ fn without_capabilities_it_logs_in_as_ever() {
 }
 
 #[test]
+fn a_server_that_asks_for_a_login_which_is_not_set_gets_none() {
+    let mut bench = Bench::new("{}");
+    bench.event(Event::Connected(TAG.into()));
+    assert!(done(&bench.line("AUTHENTICATE +")).is_empty());
+}
+
+#[test]
 fn a_login_that_is_refused_is_for_the_owner_and_nothing_is_said_without_it() {
     let sasl = r#"{"nick": "exo", "sasl": true}"#;
     for line in [
