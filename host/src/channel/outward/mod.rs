@@ -13,13 +13,15 @@ mod files;
 mod multipart;
 mod receive;
 #[cfg(test)]
-pub(super) mod tests;
+pub(super) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::http::{request, response};
-use hyper::{Method, Request, Response, Uri};
+use hyper::{Method, Request, Response};
 use tokio::time::Instant;
 
 use crate::config::{Origin, PluginName};
