@@ -25,7 +25,7 @@ use hyper::{Method, Request, Response};
 use tokio::time::Instant;
 
 use crate::config::{Origin, PluginName};
-use crate::net::{GuardedClient, OutDeadlines, RequestBody, ResponseBody, Spoken, Stream};
+use crate::net::{GuardedClient, OutDeadlines, ResponseBody, Spoken, Stream};
 use crate::runtime::ChannelPlugin;
 use crate::runtime::bindings::channel::{self, Outbound, Piece};
 use crate::runtime::channel_out::{self, ChannelOut};
@@ -36,7 +36,7 @@ pub(super) use address::{Address, Protocol};
 pub use error::SetupError;
 pub(super) use error::{OutwardError, Unsent};
 pub(super) use files::{FileSource, FileSourceError, NoFiles, OpenFile, SessionSource};
-pub(super) use receive::{Download, DownloadBody, DownloadError, Hidden};
+pub(super) use receive::{Download, DownloadError, Hidden};
 
 /// The longest that one request may take, its answer included.
 const MAX_TIMEOUT: Duration = Duration::from_secs(120);

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
 use super::*;
-use crate::channel::outward::testing::{TOKEN, get, outward, template, tls};
+use crate::channel::outward::testing::{TOKEN, get, outward, outward_without_secrets, template, tls};
 use crate::net::testing::{Reply, Server};
 use crate::runtime::bindings::channel::{
     Closing, Connection, Disconnection, Frame, OutboundFrame, TaggedFrame, TaggedRequest, TaggedResponse, Timer,
@@ -65,9 +65,13 @@ async fn disconnected(transports: &mut Transports) -> Disconnection {
 
 /// A WebSocket, open on both sides.
 async fn web_socket(limits: TransportLimits) -> (Transports, WebSocketStream<TcpStream>) {
+    open(limits, |url| outward(&[url])).await
+}
+
+async fn open(limits: TransportLimits, out: impl Fn(&str) -> Arc<Outward>) -> (Transports, WebSocketStream<TcpStream>) {
     let (listener, address) = listen().await;
     let url = format!("ws://{address}");
-    let mut transports = Transports::new(outward(&[&url]), limits);
+    let mut transports = Transports::new(out(&url), limits);
     transports.carry_out(connect("gw", &format!("{url}/?v=10"))).unwrap();
     let accepting = async { accept_async(listener.accept().await.unwrap().0).await.unwrap() };
     let (event, server) = tokio::join!(transports.next(), accepting);
@@ -235,7 +239,7 @@ async fn of_a_replaced_connection_nothing_more_is_heard() {
 #[tokio::test]
 async fn a_thousand_frames_arrive_in_order_though_the_channel_is_slow_and_few_of_them_wait() {
     let limits = TransportLimits { waiting: 4, ..TransportLimits::default() };
-    let (mut transports, mut server) = web_socket(limits).await;
+    let (mut transports, mut server) = open(limits, outward_without_secrets).await;
     let sending = tokio::spawn(async move {
         for number in 0..1_000 {
             server.send(Message::text(format!("{number}: {}", "x".repeat(10_000)))).await.unwrap();
