@@ -108,6 +108,15 @@ fn carry_out(api: &Api, request: &Request, route: &[&str]) -> Outcome {
         ("GET", ["users", "@me"]) => Ok(Answer::json(200, &bot().json())),
         ("POST", ["channels", channel, "messages"]) => post(api, request, channel),
         ("PATCH", ["channels", channel, "messages", id]) => patch(api, request, channel, id),
+        ("DELETE", ["channels", channel, "messages", id]) => {
+            known(api, channel)?;
+            let deleted = api.messages.edit(|messages| {
+                let before = messages.len();
+                messages.retain(|shown| shown.id != *id);
+                before > messages.len()
+            });
+            if deleted { Ok(Answer::empty(204)) } else { Err((404, 10_008, "Unknown Message".into())) }
+        }
         ("POST", ["channels", channel, "typing"]) => {
             known(api, channel)?;
             api.typing.push((*channel).to_owned());

@@ -128,6 +128,16 @@ fn carry_out(api: &Api, request: &Request, method: &str) -> Outcome {
             hold(UPDATE)?;
             update(api, text("channel"), text("ts"), text("text"))
         }
+        "chat.delete" => {
+            hold(&[need("channel", Kind::Text), need("ts", Kind::Text)])?;
+            let (channel, ts) = (text("channel"), text("ts"));
+            let deleted = api.messages.edit(|messages| {
+                let before = messages.len();
+                messages.retain(|shown| shown.channel != channel || shown.ts != ts);
+                before > messages.len()
+            });
+            if deleted { Ok(json!({"channel": channel, "ts": ts})) } else { Err("message_not_found".into()) }
+        }
         "reactions.add" => {
             hold(REACTION)?;
             let (channel, ts, name) = (text("channel"), text("timestamp"), text("name"));
