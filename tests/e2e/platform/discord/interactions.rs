@@ -150,11 +150,11 @@ pub(super) fn follow_up(
         ("PATCH", ["messages", id]) => Some((*id).to_owned()),
         _ => return Err((404, 0, "404: Not Found".into())),
     };
+    if let Some(open) = api.state.lock().expect("no poison").interactions.get_mut(token) {
+        open.loading = false;
+    }
     let shown = match target {
         Some(id) => api.messages.edit(|messages| {
-            if let Some(open) = api.state.lock().expect("no poison").interactions.get_mut(token) {
-                open.loading = false;
-            }
             let shown = messages.iter_mut().find(|shown| shown.id == id)?;
             shown.earlier.push(std::mem::replace(&mut shown.content, content));
             Some(shown.clone())
