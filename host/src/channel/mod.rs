@@ -27,4 +27,6 @@ mod webhook;
 
 pub use channels::{ChannelError, Channels};
 pub use line::ChannelHealth;
+pub use outbox::{OrderError, OutboxEntry, OutboxList, OutboxState};
+pub use outward::SetupError;
 pub use post::Post;

@@ -31,7 +31,8 @@ use crate::runtime::egress_secrets::{Joined, Redactor};
 
 use address::SetupOrigin;
 pub(super) use address::{Address, Protocol};
-pub(super) use error::{OutwardError, SetupError, Unsent};
+pub use error::SetupError;
+pub(super) use error::{OutwardError, Unsent};
 pub(super) use files::{FileSource, FileSourceError, NoFiles, OpenFile, SessionSource};
 pub(super) use receive::{Download, DownloadBody, DownloadError, Hidden};
 
