@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::dice::Dice;
 use crate::harness::{Builder, FakeProvider, Gate, Gateway, Reply, Request, Wire};
 use crate::platform::config::Channel;
+use crate::platform::dice::Dice;
 
 /// What is answered to a message.
 pub(crate) fn answer_to(text: &str) -> String {

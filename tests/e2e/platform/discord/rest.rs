@@ -12,6 +12,8 @@ use super::{APPLICATION_ID, Api, BOT_ID, Channel, Reaction, Shown, TOKEN, bot, i
 /// HTTP status, Discord's code, and message.
 type Refusal = (u16, u32, String);
 type Outcome = Result<Answer, Refusal>;
+/// Names and contents.
+type Files = Vec<(String, Vec<u8>)>;
 
 pub(super) const MESSAGE: &[Field] = &[
     may("content", Kind::Text),
@@ -173,7 +175,7 @@ fn known(api: &Api, channel: &str) -> Result<Channel, Refusal> {
 }
 
 /// The message in a request's body, and the files beside it.
-pub(super) fn read(request: &Request) -> Result<(Map<String, Value>, Vec<(String, Vec<u8>)>), Refusal> {
+pub(super) fn read(request: &Request) -> Result<(Map<String, Value>, Files), Refusal> {
     match request.media_type() {
         "application/json" => Ok((object(&request.body).map_err(invalid)?, Vec::new())),
         "multipart/form-data" => {
