@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::super::check::{Field, Kind, check, may, need, object};
-use super::super::desk::{Desk, Seen};
-use super::super::server::{Answer, Request, Socket};
 use super::{APPLICATION_ID, BOT_ID, Channel, TOKEN, bot};
+use crate::platform::check::{Field, Kind, check, may, need, object};
+use crate::platform::desk::{Desk, Seen};
+use crate::platform::server::{Answer, Request, Socket};
 
 /// What a bot asks to be told.
 pub(crate) struct Intents;

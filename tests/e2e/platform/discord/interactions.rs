@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::super::check::check;
-use super::super::push::{Hook, Pushed, SigningKey, now};
-use super::super::server::{Answer, Request};
 use super::rest::{self, MESSAGE};
 use super::{APPLICATION_ID, Api, Channel, Discord, Shown, User};
+use crate::platform::check::check;
+use crate::platform::push::{Hook, Pushed, SigningKey, now};
+use crate::platform::server::{Answer, Request};
 
 /// Whose key signs interactions.
 pub(crate) const SIGNING_SEED: u8 = 7;

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use super::super::check::{Field, Kind, check, may, need, object};
-use super::super::multipart;
-use super::super::server::{Answer, Request};
 use super::{APPLICATION_ID, Api, BOT_ID, Channel, Reaction, Shown, TOKEN, bot, interactions, timestamp};
+use crate::platform::check::{Field, Kind, check, may, need, object};
+use crate::platform::multipart;
+use crate::platform::server::{Answer, Request};
 
 /// HTTP status, Discord's code, and message.
 type Refusal = (u16, u32, String);

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::super::check::{Field, Kind, check, may, need, object};
-use super::super::server::{Answer, Request, pairs};
 use super::{APP_TOKEN, Api, BOT_ID, BOT_TOKEN, BOT_USER, Reaction, Shown, TEAM, files};
+use crate::platform::check::{Field, Kind, check, may, need, object};
+use crate::platform::server::{Answer, Request, pairs};
 
 type Outcome = Result<Value, String>;
 
