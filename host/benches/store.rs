@@ -112,7 +112,16 @@ impl Talker {
         let turn = TurnId::new(now, self.number << 32 | self.turns);
         let message = Arc::new(said(Role::User, "A question of one line, as most of them are."));
         let session = self.session.clone();
-        let accept = Accept { session, turn, message, destination: None, idempotency: None, epoch: self.epoch, now };
+        let accept = Accept {
+            session,
+            turn,
+            message,
+            destination: None,
+            begin: None,
+            idempotency: None,
+            epoch: self.epoch,
+            now,
+        };
         self.store.accept(accept).await.expect("accepted");
         turn
     }
