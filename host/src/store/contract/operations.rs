@@ -303,7 +303,7 @@ impl Both {
             conversation: format!("c{}", count % 2),
             address: vec![255, 0].into(),
         });
-        let begin = (count % 2 == 0).then(|| FirstCall {
+        let begin = count.is_multiple_of(2).then(|| FirstCall {
             provider: "first".to_owned(),
             model: format!("m{count}"),
             estimate: TokenUsage { input_tokens: count, ..TokenUsage::default() },
