@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod bus;
+pub mod channel;
 pub mod cli;
 pub mod config;
 pub mod gateway;
