@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use exoclaw::store::sqlite::Durability;
 use exoclaw::store::{
-    Accept, CallOutcome, DoneReason, DynStore, Epoch, Event, EventBody, LedgerEntry, MemoryLimits, MemoryStore,
-    ModelCall, ModelCallEnd, ModelCallId, Role, Seq, SessionKey, Step, Timestamp, TokenUsage, TurnEnd, TurnId,
+    Accept, CallOutcome, DoneReason, DynStore, Epoch, Event, EventBody, FirstCall, LedgerEntry, MemoryLimits,
+    MemoryStore, ModelCall, ModelCallEnd, ModelCallId, Role, Seq, SessionKey, Step, Timestamp, TokenUsage, TurnEnd,
+    TurnId,
 };
 use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
@@ -84,9 +85,12 @@ struct Talker {
 struct Took {
     accept: Vec<Duration>,
     begin: Vec<Duration>,
-    settle: Vec<Duration>,
+    /// Both in one transaction.
+    both: Vec<Duration>,
     finish: Vec<Duration>,
+    /// A turn that began its call with its message, and one that began it apart.
     turn: Vec<Duration>,
+    apart: Vec<Duration>,
 }
 
 impl Talker {
@@ -106,66 +110,71 @@ impl Talker {
     }
 
     /// Accepts a message.
-    async fn accept(&mut self) -> TurnId {
+    async fn accept(&mut self, begin: Option<FirstCall>) -> TurnId {
         self.turns += 1;
         let now = Timestamp::now();
         let turn = TurnId::new(now, self.number << 32 | self.turns);
         let message = Arc::new(said(Role::User, "A question of one line, as most of them are."));
         let session = self.session.clone();
-        let accept = Accept { session, turn, message, destination: None, idempotency: None, epoch: self.epoch, now };
+        let accept =
+            Accept { session, turn, message, destination: None, begin, idempotency: None, epoch: self.epoch, now };
         self.store.accept(accept).await.expect("accepted");
         turn
     }
 
     /// Ends a turn with its reply.
-    async fn finish(&self, turn: TurnId) {
+    async fn finish(&self, turn: TurnId, ledger: Vec<LedgerEntry>) {
         let reply = "An answer of a line or two, which is what a model says when it is asked for little.";
         let end = EventBody::Done { stop_reason: DoneReason::EndTurn, text: reply.into() };
         let step = Step {
             messages: vec![Arc::new(said(Role::Assistant, reply))],
             events: vec![self.event(turn, end)],
+            ledger,
             ..self.step(turn)
         };
         self.store.finish(TurnEnd { step, deliveries: Vec::new() }).await.expect("finished");
     }
 
-    /// A turn of one call of a model, as the agent stores it: accepted, begun, settled, finished.
-    async fn turn(&mut self, took: &mut Took) {
+    /// Two turns of one call of a model. One began its call in a transaction of its own, as a turn does that
+    /// had to wait; one began it with its message, as any other.
+    async fn turns(&mut self, took: &mut Took) {
         let start = Instant::now();
-        let turn = self.accept().await;
+        let turn = self.accept(None).await;
         took.accept.push(start.elapsed());
-
-        let id = ModelCallId { turn, index: 0 };
-        let tokens = TokenUsage { input_tokens: 900, output_tokens: 30, ..TokenUsage::default() };
-        let at = Timestamp::now();
-        let call = ModelCall {
-            id,
-            session: self.session.clone(),
-            provider: "anthropic".into(),
-            model: "a-model-with-a-name".into(),
-            estimate: tokens,
-            at,
-        };
         let begin = Instant::now();
-        let step = Step { ledger: vec![LedgerEntry::Begin(call)], ..self.step(turn) };
-        self.store.append(step).await.expect("appended");
-        took.begin.push(begin.elapsed());
-
-        let settle = Instant::now();
-        let end = ModelCallEnd { id, tokens, estimated: false, outcome: CallOutcome::Finished, at };
+        let FirstCall { provider, model, estimate } = first_call();
+        let (id, session, at) = (ModelCallId { turn, index: 0 }, self.session.clone(), Timestamp::now());
+        let call = ModelCall { id, session, provider, model, estimate, at };
         let step = Step {
             events: vec![self.event(turn, EventBody::Started)],
-            ledger: vec![LedgerEntry::Settle(end)],
+            ledger: vec![LedgerEntry::Begin(call)],
             ..self.step(turn)
         };
         self.store.append(step).await.expect("appended");
-        took.settle.push(settle.elapsed());
+        took.begin.push(begin.elapsed());
+        self.finish(turn, settled(turn)).await;
+        took.apart.push(start.elapsed());
 
+        let start = Instant::now();
+        let turn = self.accept(Some(first_call())).await;
+        took.both.push(start.elapsed());
         let finish = Instant::now();
-        self.finish(turn).await;
+        self.finish(turn, settled(turn)).await;
         took.finish.push(finish.elapsed());
         took.turn.push(start.elapsed());
     }
+}
+
+/// What the call of a turn consumed.
+fn settled(turn: TurnId) -> Vec<LedgerEntry> {
+    let tokens = TokenUsage { input_tokens: 900, output_tokens: 30, ..TokenUsage::default() };
+    let (id, outcome) = (ModelCallId { turn, index: 0 }, CallOutcome::Finished);
+    vec![LedgerEntry::Settle(ModelCallEnd { id, tokens, estimated: false, outcome, at: Timestamp::now() })]
+}
+
+fn first_call() -> FirstCall {
+    let estimate = TokenUsage { input_tokens: 900, ..TokenUsage::default() };
+    FirstCall { provider: "anthropic".into(), model: "a-model-with-a-name".into(), estimate }
 }
 
 fn said(role: Role, text: &str) -> exoclaw::store::Message {
@@ -200,9 +209,9 @@ async fn commits() {
                     let mut accepts = Vec::new();
                     while Instant::now() < until {
                         let start = Instant::now();
-                        let turn = talker.accept().await;
+                        let turn = talker.accept(None).await;
                         accepts.push(start.elapsed());
-                        talker.finish(turn).await;
+                        talker.finish(turn, Vec::new()).await;
                     }
                     accepts
                 })
@@ -223,19 +232,21 @@ async fn commits() {
 
 /// The parts of a turn, one after the other, and the turn.
 async fn turns() {
-    println!("\na turn of one call of a model, medians of {TURNS}: accept, begin, settle, finish; all");
+    println!("\na turn of one call of a model, medians of {TURNS}:");
+    println!("  its message and its call in one commit, its end; all | apart: its message, its call; all");
     let mut base = None;
     for engine in ENGINES {
         let kept = Kept::new(engine).await;
         let (mut talker, mut took) = (Talker::new(&kept, 0), Took::default());
         for _ in 0..TURNS {
-            talker.turn(&mut took).await;
+            talker.turns(&mut took).await;
         }
-        let Took { accept, begin, settle, finish, turn } = &mut took;
-        let [accept, begin, settle, finish, turn] = [accept, begin, settle, finish, turn].map(|times| median(times));
+        let Took { accept, begin, both, finish, turn, apart } = &mut took;
+        let [accept, begin, both, finish, turn, apart] =
+            [accept, begin, both, finish, turn, apart].map(|times| median(times));
         let base = *base.get_or_insert(turn);
         println!(
-            "  {engine:<8?} {accept:?}, {begin:?}, {settle:?}, {finish:?}; {turn:?} ({:.1} of memory)",
+            "  {engine:<8?} {both:?}, {finish:?}; {turn:?} ({:.1} of memory) | {accept:?}, {begin:?}; {apart:?}",
             ratio(turn, base)
         );
     }
@@ -250,8 +261,8 @@ async fn fill_sessions(kept: &Kept, sessions: std::ops::Range<usize>) {
             (first..last).skip(task).step_by(TASKS).map(|number| Talker::new(kept, number)).collect();
         tokio::spawn(async move {
             for mut talker in mine {
-                let turn = talker.accept().await;
-                talker.finish(turn).await;
+                let turn = talker.accept(None).await;
+                talker.finish(turn, Vec::new()).await;
             }
         })
     });
@@ -283,8 +294,8 @@ async fn many_sessions() {
         let spread = |index: usize| Talker { turns: sessions as u64, ..Talker::new(&kept, index * (sessions / READS)) };
         let accept = timed(READS, async |index| {
             let mut talker = spread(index);
-            let turn = talker.accept().await;
-            talker.finish(turn).await;
+            let turn = talker.accept(None).await;
+            talker.finish(turn, Vec::new()).await;
         })
         .await;
         let recent = timed(READS, async |index| {
@@ -312,8 +323,8 @@ async fn long_history() {
         let (mut talker, mut base) = (Talker::new(&kept, 0), None);
         for length in [100, 1_000, 10_000] {
             while talker.turns < length {
-                let turn = talker.accept().await;
-                talker.finish(turn).await;
+                let turn = talker.accept(None).await;
+                talker.finish(turn, Vec::new()).await;
             }
             let (store, session) = (&kept.store, &talker.session);
             let recent = timed(READS, async |_| {

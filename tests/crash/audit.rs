@@ -145,7 +145,7 @@ fn whole(turn: &str, messages: &[&Value], end: &Value) {
     }
 }
 
-/// How many records of the ledger there are of each outcome.
+/// How many records of the ledger there are of each outcome, and how many of a request that never came.
 pub(crate) type Outcomes = BTreeMap<String, usize>;
 
 /// Everything that is on the disk, once the gateway has stopped, against the books of all users and the
@@ -173,13 +173,14 @@ pub(crate) async fn kept(file: &Path, books: &[Books], memory: &Memory) -> Outco
         }
     }
 
-    let mut names = HashMap::new();
+    let (mut names, mut unsent) = (HashMap::new(), 0);
     for (name, sent) in books.iter().flat_map(|books| &books.sent) {
         let turn = sent.turn.as_ref().expect("every message was acknowledged in the end");
         assert_eq!(names.insert(turn.clone(), name), None, "two messages are one turn");
         let requests = memory.requests.get(name).map_or(&[][..], Vec::as_slice);
-        accounted(name, requests, records.remove(turn).unwrap_or_default());
+        unsent += accounted(name, requests, records.remove(turn).unwrap_or_default());
     }
+    outcomes.insert("without a request".to_owned(), unsent);
     assert!(records.is_empty(), "records of turns that no one asked for: {records:?}");
     for name in memory.requests.keys() {
         assert!(names.values().any(|known| *known == name), "a request for {name}, which no one sent");
@@ -195,8 +196,9 @@ pub(crate) async fn kept(file: &Path, books: &[Books], memory: &Memory) -> Outco
     outcomes
 }
 
-/// Each request of one turn has a record of its own, and what else is on record is known to be unknown.
-fn accounted(name: &str, requests: &[Said], mut records: Vec<LedgerRecord>) {
+/// Each request of one turn has a record of its own, and what else is on record is known to be unknown. Says
+/// how much that is.
+fn accounted(name: &str, requests: &[Said], mut records: Vec<LedgerRecord>) -> usize {
     let all = format!("{name}: {requests:?}, {records:#?}");
     let mut settled_as = |fits: &dyn Fn(&LedgerRecord) -> bool| {
         let found = records.iter().position(fits)?;
@@ -224,9 +226,9 @@ fn accounted(name: &str, requests: &[Said], mut records: Vec<LedgerRecord>) {
         let end = lost.and_then(|record| record.end).unwrap_or_else(|| panic!("no record of {request:?} in {all}"));
         assert!(end.estimated, "{end:?} in {all}");
     }
-    for record in records {
-        let outcome = outcome(&record);
-        let unsent = matches!(outcome, Some(CallOutcome::Lost | CallOutcome::Failed));
+    for record in &records {
+        let unsent = matches!(outcome(record), Some(CallOutcome::Lost | CallOutcome::Failed));
         assert!(unsent, "a record without a request: {record:?} in {all}");
     }
+    records.len()
 }

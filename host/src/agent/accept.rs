@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::Agent;
 use super::dispatch::{MAX_IDEMPOTENCY_KEY, Peer, Submission, SubmitError, Submitted};
 use super::lane::Entry;
+use super::opening::Coming;
 use crate::bus::Topic;
 use crate::store::{
     Accept, Accepted, Destination, DynStore, Epoch, Idempotency, Message, SessionKey, Timestamp, TurnId,
@@ -33,23 +34,18 @@ impl Accepting {
         topic.reserve().await?;
         let now = Timestamp::now();
         let turn = TurnId::new(now, chance());
-        let accept = Accept {
-            session: session.clone(),
-            turn,
-            message,
-            destination: destination.clone(),
-            idempotency,
-            epoch,
-            now,
+        let coming = Coming { agent: &agent, session: &session, turn, message: &message, now };
+        let request = coming.request(&entry).await;
+        let begin = request.as_ref().and_then(|request| agent.first_call(request));
+        let accept = Accept { session, turn, message, destination, begin, idempotency, epoch, now };
+        let stored = store.accept(accept.clone()).await?;
+        let ticket = match stored {
+            Accepted::New => Some(entry.put(&accept, agent, topic, request)),
+            Accepted::Duplicate(_) => None,
+            Accepted::KeyReused => return Err(SubmitError::KeyReused),
         };
-        match store.accept(accept).await? {
-            Accepted::New => {
-                let ticket = Some(entry.put(turn, agent, topic, destination));
-                Ok(Submitted { turn, session, ticket })
-            }
-            Accepted::Duplicate(turn) => Ok(Submitted { turn, session, ticket: None }),
-            Accepted::KeyReused => Err(SubmitError::KeyReused),
-        }
+        let turn = if let Accepted::Duplicate(first) = stored { first } else { turn };
+        Ok(Submitted { turn, session: accept.session, ticket })
     }
 }
 

@@ -7,7 +7,9 @@ use super::Agent;
 use super::accept::chance;
 use super::dispatch::{Dispatcher, Submission, SubmitError, Submitted};
 use super::lane::Entry;
+use super::opening::Coming;
 use crate::bus::Topic;
+use crate::provider::Request;
 use crate::store::{Accept, Accepted, Message, Role, SessionKey, Timestamp, TurnId};
 
 /// Messages of one transaction, each with its place in the order of its session. While it is held,
@@ -23,6 +25,14 @@ pub struct Admitted {
     entry: Entry,
     agent: Arc<Agent>,
     topic: Arc<Topic>,
+    request: Option<Arc<Request>>,
+}
+
+/// Where a message stands among those of its session that are admitted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    First,
+    Behind,
 }
 
 impl Dispatcher {
@@ -46,8 +56,8 @@ impl Dispatcher {
                 Err(error) => Err(error),
                 Ok((submission, agent, session)) => {
                     let entry = match firsts.get_mut(&session).and_then(Option::take) {
-                        Some(first) => first,
-                        None => self.behind(&session, &messages),
+                        Some(first) => first.map(|entry| (Place::First, entry)),
+                        None => self.behind(&session, &messages).map(|entry| (Place::Behind, entry)),
                     };
                     match entry {
                         Ok(entry) => self.admitted(submission, agent, session, entry, now).await,
@@ -72,22 +82,24 @@ impl Dispatcher {
         submission: Submission,
         agent: Arc<Agent>,
         session: SessionKey,
-        entry: Entry,
+        (place, entry): (Place, Entry),
         now: Timestamp,
     ) -> Result<Admitted, SubmitError> {
         let topic = self.hub().topic(&session);
         // Before the message is stored: once it is, nothing may fail.
         topic.reserve().await?;
-        let accept = Accept {
-            session,
-            turn: TurnId::new(now, chance()),
-            message: Arc::new(Message::text(Role::User, submission.content)),
-            destination: submission.destination,
-            idempotency: None,
-            epoch: self.epoch(),
-            now,
+        let message = Arc::new(Message::text(Role::User, submission.content));
+        let turn = TurnId::new(now, chance());
+        let request = match place {
+            Place::First => {
+                Coming { agent: &agent, session: &session, turn, message: &message, now }.request(&entry).await
+            }
+            Place::Behind => None,
         };
-        Ok(Admitted { accept, entry, agent, topic })
+        let begin = request.as_ref().and_then(|request| agent.first_call(request));
+        let (destination, epoch) = (submission.destination, self.epoch());
+        let accept = Accept { session, turn, message, destination, begin, idempotency: None, epoch, now };
+        Ok(Admitted { accept, entry, agent, topic, request })
     }
 }
 
@@ -101,14 +113,14 @@ impl Admitted {
     /// Puts the turn of a message that was stored into its lane; of a repeat there is none.
     #[must_use]
     pub fn stored(self, outcome: Accepted) -> Option<Submitted> {
-        let Self { accept, entry, agent, topic } = self;
-        let Accept { session, turn, destination, .. } = accept;
+        let Self { accept, entry, agent, topic, request } = self;
         match outcome {
             Accepted::New => {
-                let ticket = Some(entry.put(turn, agent, topic, destination));
+                let ticket = Some(entry.put(&accept, agent, topic, request));
+                let Accept { session, turn, .. } = accept;
                 Some(Submitted { turn, session, ticket })
             }
-            Accepted::Duplicate(turn) => Some(Submitted { turn, session, ticket: None }),
+            Accepted::Duplicate(turn) => Some(Submitted { turn, session: accept.session, ticket: None }),
             Accepted::KeyReused => None,
         }
     }

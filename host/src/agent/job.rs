@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::Agent;
+use super::opening::Opening;
 use crate::bus::Topic;
 use crate::store::{Destination, EventBody, SessionKey, TurnError, TurnId};
 
@@ -125,6 +126,8 @@ pub(super) struct Job {
     pub(super) origin: Origin,
     /// Where its answer goes, as far as that is known before it is taken up again.
     pub(super) destination: Option<Destination>,
+    /// What it asks first, where that was made with its message, and its record with that.
+    pub(super) opening: Option<Opening>,
 }
 
 /// Where a turn comes from.

@@ -16,9 +16,11 @@ use tracing::{Instrument, error, info_span};
 
 use super::Agent;
 use super::job::{ABORT_WAIT, Cause, Handle, Job, Origin, Ticket};
+use super::opening::Opening;
 use super::turn::{self, Shared};
 use crate::bus::Topic;
-use crate::store::{Destination, ErrorCode, SessionKey, TurnError, TurnId};
+use crate::provider::Request;
+use crate::store::{Accept, ErrorCode, SessionKey, TurnError, TurnId};
 
 /// What is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
@@ -215,7 +217,16 @@ impl Lanes {
     pub(super) fn reopen(self: &Arc<Self>, session: SessionKey, turn: TurnId, agent: Arc<Agent>, topic: Arc<Topic>) {
         let handle = Arc::new(Handle::new(turn));
         handle.release();
-        self.add(Job { session, turn, agent, topic, handle, origin: Origin::Reopened, destination: None });
+        self.add(Job {
+            session,
+            turn,
+            agent,
+            topic,
+            handle,
+            origin: Origin::Reopened,
+            destination: None,
+            opening: None,
+        });
     }
 
     fn add(self: &Arc<Self>, job: Job) {
@@ -328,18 +339,35 @@ impl Entry {
         Ok(Self { lanes: Arc::clone(lanes), session: session.clone(), _order: Arc::clone(_order) })
     }
 
-    /// Puts a turn into the lane; it waits for its ticket.
+    /// Whether a turn that this puts into the lane now would run at once: nothing of the session runs or
+    /// waits, and there is a place.
+    pub(super) fn runs_at_once(&self) -> bool {
+        let state = self.lanes.state();
+        let lane = state.lanes.get(&self.session);
+        let idle = lane.is_none_or(|lane| lane.running.is_none() && lane.waiting.is_empty());
+        idle && !state.draining && self.lanes.places.available_permits() > 0
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.lanes.shared
+    }
+
+    /// Puts the turn of a message that was stored into the lane; it waits for its ticket. `request` is what
+    /// it asks first, where that was recorded with the message.
     pub(super) fn put(
         self,
-        turn: TurnId,
+        accept: &Accept,
         agent: Arc<Agent>,
         topic: Arc<Topic>,
-        destination: Option<Destination>,
+        request: Option<Arc<Request>>,
     ) -> Ticket {
+        let opening = Opening::of(accept, request);
+        let (turn, destination) = (accept.turn, accept.destination.clone());
         let handle = Arc::new(Handle::new(turn));
         let ticket = Ticket::new(Arc::clone(&topic), Arc::clone(&handle));
         let origin = Origin::Accepted;
-        self.lanes.add(Job { session: self.session.clone(), turn, agent, topic, handle, origin, destination });
+        let session = self.session.clone();
+        self.lanes.add(Job { session, turn, agent, topic, handle, origin, destination, opening });
         ticket
     }
 }

@@ -14,6 +14,7 @@ mod dispatch;
 mod intake;
 mod job;
 mod lane;
+mod opening;
 mod progress;
 mod reply;
 mod route;

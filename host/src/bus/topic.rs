@@ -165,13 +165,10 @@ impl Topic {
                 if state.flush(&self.session) && state.left() > 0 {
                     let last = state.number(&self.session, turn, body);
                     state.ending = true;
-                    return Ok(state.log(turn).map_or_else(
-                        || vec![Arc::clone(&last)],
-                        |log| {
-                            log.push(&last);
-                            log.give_unstored()
-                        },
-                    ));
+                    // Not into the log: whoever attaches meanwhile would be told of an end that is not stored.
+                    let mut unstored = state.log(turn).map_or_else(Vec::new, TurnLog::give_unstored);
+                    unstored.push(last);
+                    return Ok(unstored);
                 }
             }
             self.refill(1).await?;
@@ -403,6 +400,23 @@ mod tests {
             }
         }
         assert_eq!((texts, shown), (4, 3));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn whoever_attaches_while_an_end_is_being_stored_is_told_of_it_once_it_is() -> Result {
+        let hub = hub(16);
+        let topic = hub.topic(&session());
+        topic.reserve().await?;
+        topic.announce(turn(1), EventBody::Queued);
+        let stored = topic.end(turn(1), done()).await?;
+        assert_eq!(stored.iter().map(|event| event.seq.0).collect::<Vec<_>>(), [1, 2]);
+        let mut late = hub.attach(&session());
+        assert_eq!(late.open.iter().map(|event| event.seq.0).collect::<Vec<_>>(), [1], "it may never be stored");
+        assert!(late.live.try_recv().is_none());
+        topic.ended(turn(1), &stored[1]);
+        assert_eq!(drain(&mut late.live), [2]);
+        assert!(hub.attach(&session()).open.is_empty());
         Ok(())
     }
 

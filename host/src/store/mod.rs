@@ -62,8 +62,8 @@ pub use portable::{
 };
 pub use retention::Retention;
 pub use turn::{
-    Accept, Accepted, CallAnswered, CallState, Destination, Dispatch, IDEMPOTENCY_WINDOW, Idempotency, MAX_ADDRESS,
-    OpenTurn, Resume, Step, TurnEnd, TurnState,
+    Accept, Accepted, CallAnswered, CallState, Destination, Dispatch, FirstCall, IDEMPOTENCY_WINDOW, Idempotency,
+    MAX_ADDRESS, OpenTurn, Resume, Step, TurnEnd, TurnState,
 };
 
 /// A store, of whichever engine.

@@ -7,7 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Epoch, Event, LedgerEntry, Message, NewDelivery, SessionKey, StoreError, Timestamp, ToolResult, TurnId};
+use super::{
+    Epoch, Event, LedgerEntry, Message, ModelCall, ModelCallId, NewDelivery, SessionKey, StoreError, Timestamp,
+    TokenUsage, ToolResult, TurnId,
+};
 
 /// How long an idempotency key is remembered.
 pub const IDEMPOTENCY_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
@@ -23,6 +26,9 @@ pub struct Accept {
     pub message: Arc<Message>,
     /// Where its answer goes; absent where whoever sent it watches the turn.
     pub destination: Option<Destination>,
+    /// The turn's first call of a model, which is about to be made: recorded with the message, so that it
+    /// needs no transaction of its own. Not recorded for a repeat.
+    pub begin: Option<FirstCall>,
     /// Under which a repeat is recognised.
     pub idempotency: Option<Idempotency>,
     /// Whose lane it enters.
@@ -31,7 +37,26 @@ pub struct Accept {
     pub now: Timestamp,
 }
 
+/// The first call of a model that a turn makes: a [`ModelCall`] of which the rest is its turn's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FirstCall {
+    /// The provider's name in the config.
+    pub provider: String,
+    /// The model.
+    pub model: String,
+    /// What it is expected to consume.
+    pub estimate: TokenUsage,
+}
+
 impl Accept {
+    /// The call that is recorded with the message.
+    #[must_use]
+    pub fn first_call(&self) -> Option<ModelCall> {
+        let FirstCall { provider, model, estimate } = self.begin.clone()?;
+        let id = ModelCallId { turn: self.turn, index: 0 };
+        Some(ModelCall { id, session: self.session.clone(), provider, model, estimate, at: self.now })
+    }
+
     /// Whether it may be stored, whatever there is already.
     ///
     /// # Errors
@@ -172,7 +197,7 @@ pub struct TurnState {
     /// Calls of tools that were dispatched, and whose results are in no message yet.
     pub calls: Vec<(String, CallState)>,
     /// Calls of models that were begun and not settled ([`super::LedgerEntry`]).
-    pub unsettled: Vec<super::ModelCall>,
+    pub unsettled: Vec<ModelCall>,
     /// How many calls of models it began, which is the index of the next.
     pub model_calls: u32,
 }

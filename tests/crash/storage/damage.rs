@@ -43,7 +43,16 @@ async fn exchange(store: &SqliteStore, epoch: Epoch, number: u64) -> Result<(), 
     let text = |role, text: &str| Arc::new(Message::text(role, format!("{number} {text} {}", "x".repeat(600))));
     let message = text(Role::User, "question");
     store
-        .accept(Accept { session: session.clone(), turn, message, destination: None, idempotency: None, epoch, now })
+        .accept(Accept {
+            session: session.clone(),
+            turn,
+            message,
+            destination: None,
+            begin: None,
+            idempotency: None,
+            epoch,
+            now,
+        })
         .await?;
     let messages = vec![text(Role::Assistant, "answer")];
     let step = Step { messages, ..Step::of(session, turn, epoch, now) };

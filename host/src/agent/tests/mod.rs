@@ -2,6 +2,7 @@
 
 mod flaky;
 mod life;
+mod opening;
 mod recovery;
 mod restart;
 

@@ -22,6 +22,7 @@ async fn accepted(store: &DynStore, session: &SessionKey, content: &str, at: u64
         turn,
         message,
         destination: None,
+        begin: None,
         idempotency: None,
         epoch: Epoch(0),
         now: Timestamp(at),
@@ -142,10 +143,13 @@ async fn a_turn_that_is_taken_up_can_be_stopped_before_it_runs() -> Result {
 
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_waits_for_a_sick_storage_asks_nobody_and_is_left_for_the_next_start() -> Result {
-    let store = memory();
-    // The numbers and the message are stored; nothing after them is.
+    let (store, session) = (memory(), SessionKey::new("default", "c", "a", "p")?);
+    accepted(&store, &session, "one", 1).await?;
+    // It is taken up, and gets numbers for its events; nothing after that is stored.
     let bench = start(&store, Fault::Sick(2, usize::MAX - 2)).await?;
-    bench.send("p", "one").await?;
+    bench.dispatcher.recover().await?;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.dispatcher.load().running, 1);
     bench.dispatcher.drain(Duration::from_secs(3_000)).await;
     assert!(bench.calls.lock().await.try_recv().is_err(), "no request is without its record");
     assert_eq!(store.open_turns(None, 10).await?.len(), 1);

@@ -25,7 +25,7 @@ use super::context;
 use super::courier::{Courier, Passage};
 use super::job::{Cause, Job, Origin};
 use super::reply::{Calls, Reply};
-use crate::provider::{ProviderError, Request};
+use crate::provider::ProviderError;
 use crate::store::{
     Destination, DoneReason, DynStore, Epoch, ErrorCode, EventBody, Message, Permanence, Step, StopReason, StoreError,
     StoredMessage, Timestamp, ToolUse, TurnError,
@@ -35,9 +35,6 @@ use journal::{Change, Journal};
 use model::Asked;
 use patience::{Patience, until_well};
 use resume::TakenUp;
-
-/// The most messages of earlier turns that are read back to make a context of.
-const CONTEXT_MESSAGES: usize = 400;
 
 /// What turns share.
 pub(super) struct Shared {
@@ -72,13 +69,9 @@ impl Turn<'_> {
         Step::of(self.job.session.clone(), self.job.turn, self.shared.epoch, Timestamp::now())
     }
 
-    /// The newest messages of the session: all of the turn, and those before it. What waits behind it is in
-    /// the history already, and must not crowd it out.
+    /// The newest messages of the session: all of the turn, and those before it.
     async fn history(self) -> Result<Vec<StoredMessage>, StoreError> {
-        // Its question, and for each step an answer and the results of its calls.
-        let own = 1 + 2 * usize::try_from(self.job.agent.config.max_steps).unwrap_or(usize::MAX / 4);
-        // One more waits while it is counted as entering.
-        let limit = CONTEXT_MESSAGES.saturating_add(own).saturating_add(self.shared.queued).saturating_add(1);
+        let limit = self.job.agent.context_messages(self.shared.queued);
         until_well(self.shared, || self.shared.store.recent(&self.job.session, limit)).await
     }
 
@@ -166,10 +159,10 @@ pub(super) async fn run(shared: &Shared, job: &Job) {
     let keeps = shared.keeps_turns();
     if keeps && job.handle.is_stopped() && job.handle.cause() == Cause::Shutdown {
         job.handle.heed();
-        return end::leave(turn, Work::default()).await;
+        return end::leave(turn, Work::of(job)).await;
     }
     let mut work = match job.origin {
-        Origin::Accepted => Work { destination: job.destination.clone(), ..Work::default() },
+        Origin::Accepted => Work::of(job),
         Origin::Reopened => match resume::take_up(turn).await {
             Ok(TakenUp::Goes(work)) => *work,
             Ok(TakenUp::Ends(work, error)) => return end::settle(turn, *work, error).await,
@@ -236,6 +229,13 @@ impl Failure {
 }
 
 impl Work {
+    /// What a turn has done whose message was just stored.
+    fn of(job: &Job) -> Self {
+        let asked = job.opening.as_ref().map(|opening| Asked::recorded(opening.call.clone()));
+        let model_calls = u32::from(asked.is_some());
+        Self { destination: job.destination.clone(), asked, model_calls, ..Self::default() }
+    }
+
     /// The whole reply: what each step wrote, in paragraphs of its own.
     fn done(&self, stop_reason: DoneReason) -> EventBody {
         let current = self.reply.text();
@@ -264,23 +264,19 @@ async fn steps(turn: Turn<'_>, work: &mut Work) -> Result<DoneReason, Failure> {
         turn.tell(EventBody::Started).await?;
     }
     let models = agent.models.as_ref().map_err(|problem| Failure::NoModel(problem.clone()))?;
-    let history = turn.history().await?;
-    let mut messages = context::assemble(&history, job.turn, agent.config.context_tokens);
-    drop(history);
+    // A turn that was taken up again has none.
+    let mut opening = job.opening.as_ref().map(|opening| Arc::clone(&opening.request));
+    let mut messages = match &opening {
+        Some(request) => request.messages.clone(),
+        None => context::assemble(&turn.history().await?, job.turn, agent.config.context_tokens),
+    };
 
     let limit = agent.config.max_steps;
     for step in work.step..limit {
         work.step = step;
         // A turn that was taken up again may have its answer, and lack the results of its calls.
         if work.calls.is_empty() {
-            let request = Arc::new(Request {
-                system: agent.system.clone(),
-                messages: messages.clone(),
-                tools: agent.tools.now().specs(),
-                max_tokens: agent.config.max_tokens,
-                thinking_tokens: (agent.config.thinking_tokens > 0).then_some(agent.config.thinking_tokens),
-                temperature: agent.config.temperature,
-            });
+            let request = opening.take().unwrap_or_else(|| Arc::new(agent.request(messages.clone())));
             let stop = model::ask(turn, work, models, request).await?;
             if let Some(end) = take_reply(turn, work, &mut messages, stop).await? {
                 return Ok(end);

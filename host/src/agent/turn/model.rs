@@ -7,8 +7,8 @@ use tracing::debug;
 
 use super::journal::Change;
 use super::{Failure, Turn, Work};
+use crate::agent::opening::estimate;
 use crate::agent::reply::Counted;
-use crate::metering::{message_tokens, text_tokens};
 use crate::provider::{CallEvent, Models, ProviderError, Request};
 use crate::store::{
     CallOutcome, EventBody, LedgerEntry, ModelCall, ModelCallEnd, ModelCallId, StopReason, StoreError, Timestamp,
@@ -21,10 +21,17 @@ pub(super) struct Asked {
     stage: Stage,
 }
 
+impl Asked {
+    /// An attempt whose record was stored with the turn's message.
+    pub(super) fn recorded(call: ModelCall) -> Self {
+        Self { call, stage: Stage::Recorded }
+    }
+}
+
 /// How far an attempt is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Its record is being stored; nothing is sent before that.
+    /// It has its record, or that is being stored; nothing is sent before that.
     Recorded,
     /// The provider is asked.
     Sent,
@@ -38,11 +45,10 @@ pub(super) async fn ask(
     request: Arc<Request>,
 ) -> Result<StopReason, Failure> {
     let step = work.step;
-    let input_tokens = u64::from(request_tokens(&request));
-    let mut call = models.call(request);
+    let mut call = models.call(Arc::clone(&request));
     while let Some(event) = call.next().await {
         match event? {
-            CallEvent::Attempt { provider, model } => begin(turn, work, provider, model, input_tokens).await?,
+            CallEvent::Attempt { provider, model } => begin(turn, work, (provider, model), &request).await?,
             CallEvent::Event(event) => {
                 if let Some(body) = work.reply.take(event, step) {
                     turn.tell(body).await?;
@@ -63,21 +69,28 @@ pub(super) async fn ask(
     Ok(stop)
 }
 
-/// Stores that a provider is about to be asked, with what the turn did before: whatever happens, no
-/// request is without a record.
+/// Stores that a provider is about to be asked, with what the turn did before, unless that was stored with
+/// the turn's message: whatever happens, no request is without a record.
 async fn begin(
     turn: Turn<'_>,
     work: &mut Work,
-    provider: String,
-    model: String,
-    input_tokens: u64,
+    (provider, model): (String, String),
+    request: &Request,
 ) -> Result<(), StoreError> {
+    if let Some(Asked { call, stage: stage @ Stage::Recorded }) = &mut work.asked {
+        if (&call.provider, &call.model) == (&provider, &model) {
+            *stage = Stage::Sent;
+            return Ok(());
+        }
+        // Another is asked than was expected, and the one that was is not.
+        settle(turn, work, CallOutcome::Failed).await?;
+    }
     let call = ModelCall {
         id: ModelCallId { turn: turn.job.turn, index: work.model_calls },
         session: turn.job.session.clone(),
         provider,
         model,
-        estimate: TokenUsage { input_tokens, ..TokenUsage::default() },
+        estimate: estimate(request),
         at: Timestamp::now(),
     };
     work.model_calls += 1;
@@ -136,11 +149,4 @@ fn usage(call: &ModelCall, tokens: TokenUsage, estimated: bool) -> EventBody {
 fn unfinished(work: &Work) -> ProviderError {
     let provider = work.asked.as_ref().map_or_else(String::new, |asked| asked.call.provider.clone());
     ProviderError::Cut { provider: provider.into(), reason: "its events ended before the model stopped".into() }
-}
-
-fn request_tokens(request: &Request) -> u32 {
-    let system = request.system.as_deref().map_or(0, text_tokens);
-    let tools = request.tools.iter().map(|tool| text_tokens(&tool.description) + text_tokens(tool.input_schema.get()));
-    let messages = request.messages.iter().map(|message| message_tokens(message));
-    tools.chain(messages).fold(system, u32::saturating_add)
 }

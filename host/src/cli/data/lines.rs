@@ -274,8 +274,32 @@ mod tests {
     fn another_file_and_another_format_are_told() {
         assert_eq!(refused(""), "line 1 is not the first line of an export: this is another kind of file");
         assert_eq!(refused("SQLite format 3\0"), refused(""));
-        let later = "{\"exoclaw\":\"9.1\",\"format\":2,\"more\":true}\n";
-        assert!(refused(later).contains("format 2") && refused(later).contains("9.1"), "{}", refused(later));
+        let later = "{\"exoclaw\":\"9.1\",\"format\":3,\"more\":true}\n";
+        assert!(refused(later).contains("format 3") && refused(later).contains("9.1"), "{}", refused(later));
+    }
+
+    #[test]
+    fn an_export_of_the_first_format_is_read() {
+        let text = concat!(
+            r#"{"exoclaw":"0.1.0","format":1}"#,
+            "\n",
+            r#"{"turn":{"session":"a:b:c:d","turn":"01hzzzzzzzzzzzzzzzzz","accepted_at":1,"open":true,"resumes":0,"#,
+            r#""idempotency":null}}"#,
+            "\n",
+            r#"{"delivery":{"id":"01hzzzzzzzzzzzzzzzzz","session":"a:b:c:d","channel":"x","conversation":"y","#,
+            r#""content":"","draft":false,"state":"sent","progress":null,"attempts":1,"due":1,"reason":null,"#,
+            r#""created_at":1}}"#,
+            "\n",
+            r#"{"records":2}"#,
+            "\n",
+        );
+        let records = read(text).expect("an export");
+        assert!(records[0].contains(r#""destination":null"#), "{}", records[0]);
+        assert!(
+            records[1].contains(r#""session":"a:b:c:d""#) && records[1].contains(r#""shown":[]"#),
+            "{}",
+            records[1]
+        );
     }
 
     proptest! {

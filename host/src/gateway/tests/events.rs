@@ -26,6 +26,7 @@ impl Running {
             turn: turn(n),
             message,
             destination: None,
+            begin: None,
             idempotency: None,
             epoch: Epoch(0),
             now: Timestamp(n),

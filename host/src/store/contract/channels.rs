@@ -73,6 +73,7 @@ pub(in crate::store) async fn what_a_channel_may_not_store_leaves_nothing(store:
             conversation: "c".to_owned(),
             address: vec![0; bytes].into(),
         }),
+        begin: None,
         idempotency: None,
         epoch: Epoch(0),
         now: Timestamp(1),

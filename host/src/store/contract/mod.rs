@@ -45,6 +45,7 @@ async fn open(store: &dyn Store, session: &SessionKey, turn: u64) -> Result<Turn
             turn,
             message,
             destination: None,
+            begin: None,
             idempotency: None,
             epoch: Epoch(0),
             now,

@@ -60,7 +60,7 @@ fn allow(epoch: Epoch, by: Epoch) -> Answer<()> {
 
 impl Model {
     pub(super) fn accept(&mut self, accept: Accept) -> Answer<Accepted> {
-        let Accept { session: key, turn, message, destination, idempotency, epoch, now } = accept;
+        let Accept { session: key, turn, message, destination, begin, idempotency, epoch, now } = accept;
         allow(epoch, self.sessions.get(&key).map_or(Epoch(0), |session| session.epoch))?;
         let record = SessionRecord { session: key.clone(), created_at: now, updated_at: now, messages: 0, turns: 0 };
         let new = Session { record, epoch, messages: Vec::new(), next_position: 0, context_from: 0 };
@@ -90,6 +90,11 @@ impl Model {
             destination,
         });
         self.add(&key, turn, vec![message], now);
+        if let Some(FirstCall { provider, model, estimate }) = begin {
+            let id = ModelCallId { turn, index: 0 };
+            let call = ModelCall { id, session: key, provider, model, estimate, at: now };
+            self.ledger.insert(id, LedgerRecord { call, end: None });
+        }
         Ok(Accepted::New)
     }
 

@@ -303,7 +303,12 @@ impl Both {
             conversation: format!("c{}", count % 2),
             address: vec![255, 0].into(),
         });
-        Accept { session, turn, message, destination, idempotency, epoch: self.epoch(back), now: self.now }
+        let begin = count.is_multiple_of(2).then(|| FirstCall {
+            provider: "first".to_owned(),
+            model: format!("m{count}"),
+            estimate: TokenUsage { input_tokens: count, ..TokenUsage::default() },
+        });
+        Accept { session, turn, message, destination, begin, idempotency, epoch: self.epoch(back), now: self.now }
     }
 
     fn entries(&self, (session, turn): &(SessionKey, TurnId), entries: Vec<(u32, bool)>) -> Vec<LedgerEntry> {

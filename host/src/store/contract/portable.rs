@@ -32,7 +32,7 @@ async fn fill(store: &dyn Store) -> Tested {
     let destination =
         Some(Destination { channel: "left".to_owned(), conversation: "c".to_owned(), address: vec![0, 254].into() });
     let (session, epoch) = (one.clone(), Epoch(0));
-    store.accept(Accept { session, turn, message, destination, idempotency, epoch, now }).await?;
+    store.accept(Accept { session, turn, message, destination, begin: None, idempotency, epoch, now }).await?;
     let step = |session: &SessionKey, turn| Step::of(session.clone(), turn, Epoch(0), Timestamp(4));
     let seq = store.reserve_seq(&one, 9).await?;
     let call = ModelCall {
@@ -154,6 +154,7 @@ pub(in crate::store) async fn what_is_exported_is_found_again_where_it_is_import
         turn: TurnId::new(Timestamp(9), 9),
         message: Arc::new(Message::text(Role::User, "again")),
         destination: None,
+        begin: None,
         idempotency: Some(Idempotency { key: "key".to_owned(), digest: [7; 32] }),
         epoch: Epoch(1),
         now: Timestamp(9),

@@ -15,6 +15,7 @@ fn accept(peer: &str, turn: u64, now: u64, key: Option<(&str, u8)>) -> Accept {
         turn: TurnId::new(Timestamp(now), turn),
         message: Arc::new(Message::text(Role::User, format!("message {turn}"))),
         destination: None,
+        begin: None,
         idempotency: key.map(|(key, digest)| Idempotency { key: key.into(), digest: [digest; 32] }),
         epoch: Epoch(0),
         now: Timestamp(now),

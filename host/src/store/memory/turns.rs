@@ -111,7 +111,8 @@ impl State {
     /// Stores a message and opens its turn.
     pub(super) fn accept(&mut self, accept: Accept, limits: MemoryLimits) -> Result<Accepted, StoreError> {
         accept.check()?;
-        let Accept { session: key, turn, message, destination, idempotency, epoch, now } = accept;
+        let first_call = accept.first_call();
+        let Accept { session: key, turn, message, destination, begin: _, idempotency, epoch, now } = accept;
         if let Some(session) = self.sessions.get(&key) {
             session.allows(epoch)?;
         }
@@ -125,11 +126,15 @@ impl State {
             }
             session.keys.insert(idempotency, turn, now);
         }
-        session.open.insert(turn, Open { destination, ..Open::new(order, now) });
+        let model_calls = u32::from(first_call.is_some());
+        session.open.insert(turn, Open { destination, model_calls, ..Open::new(order, now) });
         session.record.turns += 1;
         session.add(turn, vec![message], now, limits.messages);
         self.next_turn += 1;
         self.open.insert(order, (key, turn));
+        if let Some(call) = first_call {
+            self.ledger.apply(LedgerEntry::Begin(call));
+        }
         Ok(Accepted::New)
     }
 

@@ -38,6 +38,7 @@ pub(super) fn message(peer: &str, number: u64, text: &str) -> Accept {
         turn: turn(number),
         message: Arc::new(Message::text(Role::User, text)),
         destination: None,
+        begin: None,
         idempotency: None,
         epoch: Epoch(1),
         now: Timestamp(number),

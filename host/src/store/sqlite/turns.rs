@@ -8,8 +8,8 @@ use super::cells::{from_json, integer, json, number, parse, rows, small};
 use super::error::SqlResult;
 use super::{events, ledger, messages, outbox, sessions};
 use crate::store::{
-    Accept, Accepted, Block, CallAnswered, CallState, Destination, Dispatch, IDEMPOTENCY_WINDOW, Idempotency, OpenTurn,
-    Resume, Step, StoreError, Timestamp, TurnEnd, TurnId, TurnState,
+    Accept, Accepted, Block, CallAnswered, CallState, Destination, Dispatch, IDEMPOTENCY_WINDOW, Idempotency,
+    LedgerEntry, OpenTurn, Resume, Step, StoreError, Timestamp, TurnEnd, TurnId, TurnState,
 };
 
 /// What an idempotency key says of a message. One that expired says nothing, and is forgotten.
@@ -44,7 +44,10 @@ pub(super) fn open(connection: &Connection, session: i64, accept: &Accept) -> Sq
     let key = accept.idempotency.as_ref().map(|idempotency| &idempotency.key);
     let digest = accept.idempotency.as_ref().map(|idempotency| idempotency.digest);
     let turn = statement.insert((accept.turn.as_str(), session, agent, at, key, digest))?;
-    accept.destination.as_ref().map_or(Ok(()), |destination| put_destination(connection, turn, destination))
+    if let Some(destination) = &accept.destination {
+        put_destination(connection, turn, destination)?;
+    }
+    accept.first_call().map_or(Ok(()), |call| ledger::apply(connection, &LedgerEntry::Begin(call)))
 }
 
 /// Notes where the answer of a turn goes, unless that is known.

@@ -47,6 +47,7 @@ impl World {
             turn: id(turn),
             message,
             destination: None,
+            begin: None,
             idempotency: None,
             epoch: Epoch(0),
             now: Timestamp(turn),

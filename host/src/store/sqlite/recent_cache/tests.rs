@@ -48,7 +48,16 @@ fn turn(connection: &Connection, session: usize, messages: usize, now: u64) -> S
     let epoch = Epoch(1);
     sessions::accept(
         connection,
-        &Accept { session: session.clone(), turn, message, destination: None, idempotency: None, epoch, now },
+        &Accept {
+            session: session.clone(),
+            turn,
+            message,
+            destination: None,
+            begin: None,
+            idempotency: None,
+            epoch,
+            now,
+        },
     )?;
     let mut step = Step::of(session, turn, epoch, now);
     step.messages = (0..messages).map(|_| Arc::new(Message::text(Role::Assistant, "answer"))).collect();

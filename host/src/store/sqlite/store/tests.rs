@@ -41,6 +41,7 @@ fn accept(peer: &str, number: u64) -> Accept {
         turn: turn(number),
         message: Arc::new(Message::text(Role::User, format!("question {number}"))),
         destination: None,
+        begin: None,
         idempotency: Some(Idempotency { key: format!("key {number}"), digest: [7; 32] }),
         epoch: Epoch(1),
         now: Timestamp(number),
