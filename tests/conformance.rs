@@ -12,6 +12,7 @@ mod cache;
 #[path = "conformance/capabilities.rs"]
 mod capabilities;
 #[path = "conformance/channels.rs"]
+mod channel_docs;
 mod channels;
 #[path = "conformance/dirs.rs"]
 mod dirs;

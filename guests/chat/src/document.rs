@@ -338,7 +338,7 @@ impl<D: Dialect> Builder<'_, D> {
         });
         match self.runs.last_mut() {
             Some(last) if last.marker == marker && last.marks == marks => last.text.push_str(text),
-            _ => self.runs.push(Run { text: text.to_owned(), marks: marks, marker }),
+            _ => self.runs.push(Run { text: text.to_owned(), marks, marker }),
         }
     }
 }

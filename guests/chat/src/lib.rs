@@ -25,6 +25,6 @@ pub use dialect::{Dialect, Mark, Place};
 pub use http::{Verdict, backoff_ms, header, origin, post_json, retry_after_ms, verdict};
 pub use plain::Plain;
 pub use shown::{Move, Shown};
-pub use split::{Limit, Part, Unit, render};
+pub use split::{Limit, Part, Parts, Unit, parts, render};
 pub use starred::Starred;
 pub use turn::Turn;

@@ -12,6 +12,9 @@ pub struct Shown {
     /// What was asked last of the platform, and is not answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     under_way: Option<Move>,
+    /// A hash of the text that it was asked with, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,12 +38,12 @@ pub enum Move {
 
 impl Shown {
     /// The next move towards `parts`. None where all of them stand.
-    pub fn next<'a>(&self, parts: impl IntoIterator<Item = &'a str>) -> Option<Move> {
+    pub fn next(&self, parts: impl IntoIterator<Item = impl AsRef<str>>) -> Option<Move> {
         let mut count = 0;
         for (index, part) in parts.into_iter().enumerate() {
             match self.messages.get(index) {
                 None => return Some(Move::Send(index)),
-                Some(shown) if shown.text != hash(part) => return Some(Move::Edit(index)),
+                Some(shown) if shown.text != hash(part.as_ref()) => return Some(Move::Edit(index)),
                 Some(_) => count = index + 1,
             }
         }
@@ -69,7 +72,12 @@ impl Shown {
 
     /// The platform is asked for this now.
     pub fn begin(&mut self, next: Move) {
-        self.under_way = Some(next);
+        (self.under_way, self.asked) = (Some(next), None);
+    }
+
+    /// The same with the part's text. An answer may have grown by the time that the platform says what became of it.
+    pub fn begin_with(&mut self, next: Move, text: &str) {
+        (self.under_way, self.asked) = (Some(next), Some(hash(text)));
     }
 
     /// What the platform was asked for; it is not under way any more.
@@ -84,11 +92,21 @@ impl Shown {
 
     /// A part stands now, in the message with this id. An edit may keep the id or change it.
     pub fn stands(&mut self, part: usize, id: impl Into<String>, text: &str) {
-        let message = Message { id: id.into(), text: hash(text) };
+        self.put(part, Message { id: id.into(), text: hash(text) });
+    }
+
+    fn put(&mut self, part: usize, message: Message) {
         match self.messages.get_mut(part) {
             Some(shown) => *shown = message,
             None => self.messages.push(message),
         }
+    }
+
+    /// A part stands now as it was asked for by [`begin_with`](Self::begin_with).
+    pub fn stands_as_asked(&mut self, part: usize, id: impl Into<String>) {
+        // Without a text it is one that no part has, so that it is edited once more.
+        let message = Message { id: id.into(), text: self.asked.take().unwrap_or_default() };
+        self.put(part, message);
     }
 
     /// A part stands nowhere any more, nor does what followed it.
@@ -121,6 +139,16 @@ mod tests {
         assert_eq!(shown.next(["ab"]), Some(Move::Delete(1)), "the model took something back");
         shown.gone(1);
         assert_eq!((shown.next(["ab"]), shown.ids()), (None, vec!["10".to_owned()]));
+    }
+
+    #[test]
+    fn what_stands_is_what_was_sent_and_not_what_the_answer_has_grown_to() {
+        let mut shown = Shown::default();
+        shown.begin_with(Move::Send(0), "a");
+        assert_eq!(shown.take(), Some(Move::Send(0)));
+        shown.stands_as_asked(0, "10");
+        assert_eq!(shown.next(["a"]), None);
+        assert_eq!(shown.next(["ab"]), Some(Move::Edit(0)));
     }
 
     #[test]

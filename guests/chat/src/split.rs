@@ -69,7 +69,7 @@ impl Limit {
 }
 
 /// One message of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Part {
     /// In the platform's markup.
     pub markup: String,
@@ -79,18 +79,35 @@ pub struct Part {
 
 /// An answer in CommonMark, in parts of a platform's markup. One without text has none.
 pub fn render(markdown: &str, dialect: &impl Dialect, limit: Limit) -> Vec<Part> {
-    let mut rest = Rest { runs: document::parse(markdown, dialect), dialect, limit };
-    let mut parts = Vec::new();
-    let mut from = Position::default();
-    while let Some(cut) = rest.cut(rest.skip_space(from)) {
-        let markup = rest.write(cut, dialect);
-        // White space that is longer than a part.
-        if !markup.is_empty() {
-            parts.push(Part { markup, plain: rest.write(cut, &Plain) });
+    parts(markdown, dialect, limit).collect()
+}
+
+/// The same, one after the other: a long answer is not cut further than it is looked at.
+pub fn parts<'d, D: Dialect>(markdown: &str, dialect: &'d D, limit: Limit) -> Parts<'d, D> {
+    let rest = Rest { runs: document::parse(markdown, dialect), dialect, limit };
+    Parts { rest, from: Position::default() }
+}
+
+/// The parts of an answer that are still to come.
+pub struct Parts<'d, D> {
+    rest: Rest<'d, D>,
+    from: Position,
+}
+
+impl<D: Dialect> Iterator for Parts<'_, D> {
+    type Item = Part;
+
+    fn next(&mut self) -> Option<Part> {
+        loop {
+            let cut = self.rest.cut(self.rest.skip_space(self.from))?;
+            self.from = cut.next;
+            let markup = self.rest.write(cut, self.rest.dialect);
+            // White space may be longer than a part.
+            if !markup.is_empty() {
+                return Some(Part { markup, plain: self.rest.write(cut, &Plain) });
+            }
         }
-        from = cut.next;
     }
-    parts
 }
 
 /// A byte of a run.

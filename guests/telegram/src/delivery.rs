@@ -70,18 +70,22 @@ pub fn next(call: &Delivery<'_>, outgoing: &Outgoing, mut progress: Progress) ->
             send_file(call, &place, outgoing, file, progress.plain)?
         }
         Content::Draft(markdown) | Content::Markdown(markdown) => {
-            let parts = html::parts(markdown);
-            let Some(next) = next_move(&progress.shown, &parts, outgoing) else { return Ok(done(progress)) };
-            progress.shown.begin(next);
+            let Some(next) = next_move(&progress.shown, markdown, outgoing) else { return Ok(done(progress)) };
+            let part = match next {
+                Move::Send(part) | Move::Edit(part) => html::parts(markdown).nth(part).unwrap_or_default(),
+                Move::Delete(_) => Part::default(),
+            };
+            progress.shown.begin_with(next, &part.markup);
+            let text = body(part, progress.plain);
             match next {
                 Move::Send(part) => {
                     let mut parameters = place.message(outgoing, part == 0);
-                    parameters.extend(body(parts.get(part), progress.plain));
+                    parameters.extend(text);
                     api::call(&call.settings, "sendMessage", &parameters)?
                 }
                 Move::Edit(part) => {
                     let mut parameters = place.shown(&progress.shown, part);
-                    parameters.extend(body(parts.get(part), progress.plain));
+                    parameters.extend(text);
                     api::call(&call.settings, "editMessageText", &parameters)?
                 }
                 Move::Delete(part) => api::call(&call.settings, "deleteMessage", &place.shown(&progress.shown, part))?,
@@ -93,9 +97,9 @@ pub fn next(call: &Delivery<'_>, outgoing: &Outgoing, mut progress: Progress) ->
 }
 
 /// Nothing is taken away while an answer still grows.
-fn next_move(shown: &Shown, parts: &[Part], outgoing: &Outgoing) -> Option<Move> {
+fn next_move(shown: &Shown, markdown: &str, outgoing: &Outgoing) -> Option<Move> {
     let growing = matches!(outgoing.content, Content::Draft(_));
-    let next = shown.next(parts.iter().map(|part| part.markup.as_str()));
+    let next = shown.next(html::parts(markdown).map(|part| part.markup));
     next.filter(|next| !(growing && matches!(next, Move::Delete(_))))
 }
 
@@ -114,17 +118,17 @@ pub fn answered(
         (Content::Typing, _) => Ok(done(progress)),
         (_, Ok(result)) => {
             progress.tries = 0;
-            match (asked, &outgoing.content) {
-                (Some(Move::Send(part)), content) => {
+            match asked {
+                Some(Move::Send(part)) => {
                     let Some(id) = result.get("message_id").and_then(Value::as_i64) else {
                         return Ok(step(progress, Next::Unknown("Telegram does not say which message it is".into())));
                     };
-                    stands(&mut progress, part, id.to_string(), content);
+                    stands(&mut progress, part, id.to_string());
                 }
-                (Some(Move::Edit(part)), content) => still_stands(&mut progress, part, content),
-                (Some(Move::Delete(part)), _) => progress.shown.gone(part),
+                Some(Move::Edit(part)) => still_stands(&mut progress, part),
+                Some(Move::Delete(part)) => progress.shown.gone(part),
                 // A reaction.
-                (None, _) => return Ok(done(progress)),
+                None => return Ok(done(progress)),
             }
             next(call, outgoing, progress)
         }
@@ -158,7 +162,7 @@ fn refused(
 ) -> Result<Step<Progress>, Error> {
     let says = |words: &str| why.contains(words);
     match (asked, content) {
-        (Some(Move::Edit(part)), _) if says("message is not modified") => still_stands(&mut progress, part, content),
+        (Some(Move::Edit(part)), _) if says("message is not modified") => still_stands(&mut progress, part),
         // Someone deleted it.
         (Some(Move::Edit(part)), _) if says("message to edit not found") => progress.shown.gone(part),
         (Some(Move::Delete(part)), _) => progress.shown.gone(part),
@@ -174,20 +178,14 @@ fn refused(
     next(call, outgoing, progress)
 }
 
-fn stands(progress: &mut Progress, part: usize, id: String, content: &Content) {
-    let shows = match content {
-        Content::Draft(markdown) | Content::Markdown(markdown) => {
-            html::parts(markdown).into_iter().nth(part).map(|part| part.markup).unwrap_or_default()
-        }
-        _ => String::new(),
-    };
-    progress.shown.stands(part, id, &shows);
+fn stands(progress: &mut Progress, part: usize, id: String) {
+    progress.shown.stands_as_asked(part, id);
     progress.plain = false;
 }
 
-fn still_stands(progress: &mut Progress, part: usize, content: &Content) {
+fn still_stands(progress: &mut Progress, part: usize) {
     let id = progress.shown.id(part).unwrap_or_default().to_owned();
-    stands(progress, part, id, content);
+    stands(progress, part, id);
 }
 
 fn step(progress: Progress, next: Next) -> Step<Progress> {
@@ -270,13 +268,12 @@ fn number(id: &str) -> Value {
     id.parse::<i64>().map_or_else(|_| id.into(), Value::from)
 }
 
-fn body(part: Option<&Part>, plain: bool) -> Parameters {
+fn body(part: Part, plain: bool) -> Parameters {
     let mut parameters = Parameters::new();
-    let Some(part) = part else { return parameters };
     if plain {
         parameters.insert("text".into(), html::LIMIT.truncate(&part.plain).into());
     } else {
-        parameters.insert("text".into(), part.markup.as_str().into());
+        parameters.insert("text".into(), part.markup.into());
         parameters.insert("parse_mode".into(), "HTML".into());
     }
     parameters

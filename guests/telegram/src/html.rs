@@ -1,16 +1,17 @@
 //! Telegram's HTML (<https://core.telegram.org/bots/api#html-style>).
 
-use exoclaw_chat::{Dialect, Limit, Mark, Part, Place, Unit, render};
+use exoclaw_chat::{Dialect, Limit, Mark, Parts, Place, Unit};
 
 /// "1-4096 characters after entities parsing", which TDLib counts as UTF-16 units.
 pub const LIMIT: Limit = Limit::of_text(4096, Unit::Utf16);
 
 /// An answer in messages.
-pub fn parts(markdown: &str) -> Vec<Part> {
-    render(markdown, &Html, LIMIT)
+pub fn parts(markdown: &str) -> Parts<'static, Html> {
+    exoclaw_chat::parts(markdown, &Html, LIMIT)
 }
 
-struct Html;
+/// Telegram's HTML; of its markups the one in which the least has to be escaped.
+pub struct Html;
 
 /// All that has to be escaped, in text and in attributes.
 fn entity(character: char, out: &mut String) {
@@ -75,7 +76,7 @@ mod tests {
     fn an_answer_becomes_html_that_telegram_parses() {
         let markdown = "# T <1>\n\n**b *bi*** ~~s~~ `a<b` [l](https://a.b/?x&y=\"z\") [m](tg://user?id=7)\n\n> q\n\n\
             ```rust\nif a < b && c {}\n```\n\n```\nx\n```\n<b>&amp;</b> https://a.b/c_d";
-        let parts = parts(markdown);
+        let parts: Vec<_> = parts(markdown).collect();
         let [part] = &parts[..] else { panic!("{parts:?}") };
         assert_eq!(
             part.markup,
@@ -88,8 +89,8 @@ mod tests {
 
     #[test]
     fn the_limit_counts_what_is_seen_in_utf_16() {
-        assert_eq!(parts(&"&".repeat(4096)).len(), 1);
-        assert_eq!(parts(&"😀".repeat(2048)).len(), 1);
-        assert_eq!(parts(&"😀".repeat(2049)).len(), 2);
+        assert_eq!(parts(&"&".repeat(4096)).count(), 1);
+        assert_eq!(parts(&"😀".repeat(2048)).count(), 1);
+        assert_eq!(parts(&"😀".repeat(2049)).count(), 2);
     }
 }

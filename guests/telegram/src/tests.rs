@@ -46,8 +46,11 @@ fn response(tag: &str, status: u16, body: &Value) -> Event {
 /// The responses of the recording, as events.
 fn recorded() -> Vec<Event> {
     let events: Vec<Value> = serde_json::from_str(POLL).unwrap();
-    let responses =
-        events.iter().filter_map(|event| event.get("response")).filter(|event| event.get("status").is_some());
+    let responses = events
+        .iter()
+        .map(|event| event.get("echo").unwrap_or(event))
+        .filter_map(|event| event.get("response"))
+        .filter(|event| event.get("status").is_some());
     responses
         .map(|event| {
             let status = u16::try_from(event["status"].as_u64().unwrap()).unwrap();

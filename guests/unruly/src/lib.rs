@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::exports::exoclaw::plugin::channel::{
     Action, Address, Body, Content, Context, Conversation, Description, Error, Event, Features, Fetch, Frame, Guest,
     Incoming, Kind, LimitedRequest, Message, Next, NextState, Outbound, Outcome, Outgoing, Piece, Response, Sender,
-    Setup, Start, Step, TaggedFrame, TaggedRequest, Timer,
+    Setup, Start, Step, TaggedFrame, TaggedRequest, Timer, TransportError,
 };
 
 wit_bindgen::generate!({ world: "channel-plugin", path: "../../wit" });
@@ -76,17 +76,23 @@ impl Guest for Unruly {
             Event::Frame(_) if mode == "event-trap" => panic!("no such frame"),
             _ => return Ok(quiet(vec![])),
         };
+        if mode == "stuck" && context.attempt > 1 {
+            return Err(Error::InvalidInput("not again".into()));
+        }
         let state = match mode.as_str() {
             "large-state" => NextState::Durable(vec![b'0'; 300 << 10]),
             "lazy" => NextState::Lazy((seen + 1).to_string().into_bytes()),
             _ => NextState::Durable((seen + 1).to_string().into_bytes()),
         };
-        let messages = match mode.as_str() {
+        let bot = text == "2" && mode != "echo";
+        let mut messages = match mode.as_str() {
             "lossy" if seen >= FULL => vec![],
             "counted" => vec![message(&format!("{seen}"), text)],
             "nameless" => vec![message("", text)],
             _ => vec![message(&text.clone(), text)],
         };
+        // Its own, by their number.
+        messages.iter_mut().for_each(|message| message.sender.bot = bot);
         Ok(Incoming { state, messages, receipts: vec![], actions: vec![], reply: None })
     }
 
@@ -102,8 +108,20 @@ impl Guest for Unruly {
         Ok(Step { progress: vec![1], holds: vec![], next })
     }
 
-    fn parse_delivery(_: Context, _: Vec<u8>, _: Outgoing, progress: Vec<u8>, _: Outcome) -> Result<Step, Error> {
-        Ok(Step { progress, holds: vec![], next: Next::Done(vec!["1".into()]) })
+    fn parse_delivery(
+        context: Context,
+        _: Vec<u8>,
+        _: Outgoing,
+        progress: Vec<u8>,
+        outcome: Outcome,
+    ) -> Result<Step, Error> {
+        let next = match (mode(&context.settings)?.as_str(), outcome) {
+            ("liar", _) => Next::Done(vec!["1".into()]),
+            (_, Ok(_)) => Next::Done(vec!["1".into()]),
+            ("resends", Err(_)) | (_, Err(TransportError::NotSent(_))) => Next::Wait(1_000),
+            (_, Err(TransportError::Unanswered(why))) => Next::Unknown(why),
+        };
+        Ok(Step { progress, holds: vec![], next })
     }
 
     fn fetch_attachment(_: Context, _: Vec<u8>, _: Vec<u8>, _: Option<Response>) -> Result<Fetch, Error> {

@@ -12,11 +12,13 @@
 //!   { "response": { "tag": "poll", "unanswered": "a timeout" } },
 //!   { "timer": "again" },
 //!   { "disconnected": { "tag": "gateway", "code": 1006, "reason": "" } },
+//!   { "echo": { "frame": { "tag": "gateway", "text": { "author": "another bot" } } } },
 //!   "stop"
 //! ]
 //! ```
 //!
-//! A body or text that is no JSON string stands for its JSON text; `base64` gives bytes.
+//! A body or text that is no JSON string stands for its JSON text; `base64` gives bytes. An `echo` is an event all of
+//! whose messages are the channel's own or another bot's.
 
 use std::collections::BTreeMap;
 
@@ -41,21 +43,31 @@ pub enum EventsError {
     },
 }
 
+/// An event that a platform sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// What happened.
+    pub event: channel::Event,
+    /// All messages in it are the channel's own, or another bot's.
+    pub echo: bool,
+}
+
 /// Reads a list of events.
 ///
 /// # Errors
 /// See [`EventsError`].
-pub fn read(json: &str) -> Result<Vec<channel::Event>, EventsError> {
-    let events: Vec<Recorded> = serde_json::from_str(json)?;
+pub fn read(json: &str) -> Result<Vec<Recorded>, EventsError> {
+    let events: Vec<Written> = serde_json::from_str(json)?;
     let numbered = events.into_iter().enumerate();
     numbered
-        .map(|(index, event)| event.event().map_err(|problem| EventsError::Event { index: index + 1, problem }))
+        .map(|(index, event)| event.recorded().map_err(|problem| EventsError::Event { index: index + 1, problem }))
         .collect()
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Recorded {
+enum Written {
+    Echo(Box<Written>),
     Start(Start),
     Stop,
     Webhook(Request),
@@ -124,9 +136,17 @@ struct Disconnected {
     reason: String,
 }
 
-impl Recorded {
+impl Written {
+    fn recorded(self) -> Result<Recorded, &'static str> {
+        match self {
+            Self::Echo(event) => Ok(Recorded { event: event.event()?, echo: true }),
+            event => Ok(Recorded { event: event.event()?, echo: false }),
+        }
+    }
+
     fn event(self) -> Result<channel::Event, &'static str> {
         Ok(match self {
+            Self::Echo(_) => return Err("an `echo` is of one event"),
             Self::Start(start) => channel::Event::Start(match start {
                 Start::New => channel::Start::New,
                 Start::Restart => channel::Start::Restart,
@@ -208,10 +228,11 @@ mod tests {
         let example: String =
             lines.skip_while(|line| *line != "```json").skip(1).take_while(|line| *line != "```").collect();
         let events = read(&example).unwrap();
-        assert_eq!(events.len(), 9);
-        let channel::Event::Frame(frame) = &events[2] else { panic!("{:?}", events[2]) };
+        assert_eq!(events.len(), 10);
+        assert!(events[8].echo && !events[7].echo);
+        let channel::Event::Frame(frame) = &events[2].event else { panic!("{:?}", events[2]) };
         assert_eq!(frame.frame, channel::Frame::Text(r#"{"op":10}"#.into()));
-        assert_eq!(events[8], channel::Event::Stop);
+        assert_eq!(events[9].event, channel::Event::Stop);
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::runtime::bindings::channel;
 use crate::runtime::{Linkage, LoadError, LoadProblem, Measured, Plugin, PluginKind, PluginSpec, Runtime};
 use crate::store::{SessionKey, Timestamp};
 
 use super::bounds::{Ending, advice, ending};
+use super::events::Recorded;
 use super::report::{Case, Report, Trial};
 use super::{channel as channels, malformed, tool};
 
@@ -30,7 +30,7 @@ pub struct Options {
     /// Where all chance of the run begins.
     pub seed: u64,
     /// What the platform of a channel sends, in its order.
-    pub events: Vec<channel::Event>,
+    pub events: Vec<Recorded>,
 }
 
 /// Tries a component. With [`Linkage::Refusing`], every capability that it imports and was not

@@ -11,7 +11,7 @@ use super::super::malformed;
 use super::super::report::{Case, Trial, quote};
 use super::super::run::NOW;
 use super::promises::{self, MAX_STATE};
-use super::{Bench, STUCK};
+use super::{Bench, STUCK, answers};
 
 /// Steps after which a delivery should have ended: a text of some 10,000 letters in parts, each
 /// with a wait before it.
@@ -33,17 +33,6 @@ pub(super) fn named(content: &Content) -> String {
         Content::Markdown(text) => format!("a text of {} letters", text.chars().count()),
         Content::File(_) => "a file".into(),
         Content::Reaction(_) => "a reaction".into(),
-    }
-}
-
-fn outgoing(content: Content) -> Outgoing {
-    Outgoing {
-        id: "01jq0000000000000000".into(),
-        created_at: NOW.0,
-        address: Address { account: None, peer: "ada".into(), guild: None, team: None, thread: None },
-        handle: None,
-        reply_to: None,
-        content,
     }
 }
 
@@ -71,8 +60,9 @@ fn answer(status: u16, body: &[u8]) -> Outcome {
 }
 
 /// How a platform answers.
-fn moods() -> Vec<Outcome> {
+fn moods(bench: &Bench<'_>) -> Vec<Outcome> {
     vec![
+        answers::kind(bench.setup, 0),
         answer(200, b"{}"),
         answer(429, br#"{"retry_after": 2}"#),
         answer(500, b"<html>"),
@@ -87,8 +77,8 @@ pub(super) async fn walks(bench: &mut Bench<'_>) -> Case {
     let mut trial = Trial::begin("deliveries", "brings every delivery to an end, by requests that its setup names");
     let (mut walks, mut ends) = (0, [0; 4]);
     for content in contents() {
-        let outgoing = outgoing(content);
-        for mood in moods() {
+        let outgoing = bench.outgoing(content);
+        for mood in moods(bench) {
             if bench.bounds.is_stuck() {
                 return trial.skip(STUCK);
             }
@@ -140,7 +130,8 @@ async fn walk(bench: &mut Bench<'_>, trial: &mut Trial, outgoing: &Outgoing, moo
             Next::Frame(_) => {}
             Next::Request(_) => {
                 answers += 1;
-                outcome = Some(if answers > ODD_ANSWERS { answer(200, b"{}") } else { mood.clone() });
+                let odd = answers <= ODD_ANSWERS;
+                outcome = Some(if odd { mood.clone() } else { answers::kind(bench.setup, answers) });
             }
         }
         now = Timestamp(now.0 + u64::from(waited));
@@ -168,7 +159,7 @@ fn held(bench: &Bench<'_>, trial: &mut Trial, outgoing: &Outgoing, step: &Step) 
                 promises::id(trial, &what, "the key of a rate limit", key);
             }
         }
-        Next::Frame(frame) => promises::frame(trial, &what, &frame.frame, bench.setup, false),
+        Next::Frame(frame) => promises::frame(trial, &what, &frame.frame, bench.setup, bench.speaks_lines()),
         Next::Wait(ms) => trial.require(*ms <= MAX_WAIT, || format!("{what}: it waits for more than a day")),
         Next::Done(ids) => ids.iter().for_each(|id| promises::id(trial, &what, "the id of what is shown", id)),
         Next::Rejected(why) | Next::Unknown(why) => {
@@ -185,21 +176,25 @@ pub(super) async fn garbage(bench: &mut Bench<'_>) -> Case {
     progresses.extend(malformed::documents().into_iter().take(4).map(|(_, text)| text.into_bytes()));
     let mut outcomes = vec![None, Some(answer(0, b"")), Some(answer(999, b"{}")), Some(answer(200, b"{"))];
     outcomes.extend([Some(answer(200, &chance.bytes(1_000))), Some(Err(TransportError::NotSent(String::new())))]);
-    let mut edges = vec![outgoing(Content::Markdown("Hello.".into())), outgoing(Content::Typing)];
-    edges.push(outgoing(Content::Markdown("\0\u{202e}\u{fffe}".repeat(1_000))));
-    edges.push(outgoing(Content::Markdown("*_`[(".repeat(4_000))));
+    let mut edges = vec![bench.outgoing(Content::Markdown("Hello.".into())), bench.outgoing(Content::Typing)];
+    edges.push(bench.outgoing(Content::Markdown("\0\u{202e}\u{fffe}".repeat(1_000))));
+    edges.push(bench.outgoing(Content::Markdown("*_`[(".repeat(4_000))));
     let nowhere = Address { account: None, peer: String::new(), guild: None, team: None, thread: None };
     edges.push(Outgoing {
         address: nowhere,
         handle: Some(chance.bytes(64)),
-        ..outgoing(Content::Draft(String::new()))
+        ..bench.outgoing(Content::Draft(String::new()))
     });
     let far =
         Address { account: None, peer: "../?x=1#\r\n".into(), guild: None, team: None, thread: Some("\0".into()) };
-    edges.push(Outgoing { address: far, reply_to: Some("no such".into()), ..outgoing(Content::Markdown("x".into())) });
+    edges.push(Outgoing {
+        address: far,
+        reply_to: Some("no such".into()),
+        ..bench.outgoing(Content::Markdown("x".into()))
+    });
     let file = File { id: String::new(), name: "../\r\n".into(), mime_type: String::new(), size: u64::MAX };
-    edges.push(outgoing(Content::File(file)));
-    edges.push(outgoing(Content::Reaction(Reaction { message_id: String::new(), emoji: String::new() })));
+    edges.push(bench.outgoing(Content::File(file)));
+    edges.push(bench.outgoing(Content::Reaction(Reaction { message_id: String::new(), emoji: String::new() })));
     let (mut refused, mut tried) = (0, 0);
     for outgoing in &edges {
         for progress in &progresses {

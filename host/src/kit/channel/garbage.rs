@@ -123,6 +123,9 @@ pub(super) async fn attachments(bench: &mut Bench<'_>) -> Case {
             let (result, stats) = bench.probe.fetch_attachment(told, b"", handle, previous.as_ref()).await;
             bench.bounds.count(&|| "fetch-attachment".into(), &result, stats);
             no_crash(&mut trial, &|| "fetch-attachment".into(), &result);
+            let (again, stats) = bench.probe.fetch_attachment(told, b"", handle, previous.as_ref()).await;
+            bench.bounds.count(&|| "fetch-attachment".into(), &again, stats);
+            trial.require(result == again, || "fetch-attachment: the same handle gave two different requests".into());
             if let Ok(Fetch::Lookup(request) | Fetch::Download(request)) = &result {
                 promises::request(&mut trial, "fetch-attachment", request, bench.setup, None);
             }

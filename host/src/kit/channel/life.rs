@@ -94,6 +94,10 @@ pub(super) async fn recorded(bench: &mut Bench<'_>, events: &[Event]) -> Case {
     }
     let (mut state, mut messages) = (Vec::new(), 0);
     for (index, event) in events.iter().enumerate() {
+        // Deliveries are made while the channel is up.
+        if !matches!(event, Event::Stop) {
+            bench.state.clone_from(&state);
+        }
         if bench.bounds.is_stuck() {
             return trial.skip(STUCK);
         }
@@ -101,9 +105,14 @@ pub(super) async fn recorded(bench: &mut Bench<'_>, events: &[Event]) -> Case {
             Ok(incoming) => {
                 messages += incoming.messages.len();
                 state = next_state(&state, &incoming.state);
+                let people = incoming.messages.into_iter().find(|message| !message.sender.bot);
+                bench.correspondent = bench.correspondent.take().or(people);
             }
             Err(error) => trial.problem(format!("event {}, {}: {error}", index + 1, named(event))),
         }
+    }
+    if !matches!(events.last(), Some(Event::Stop)) {
+        bench.state = state;
     }
     trial.end(format!("{messages} messages from {} events", events.len()))
 }

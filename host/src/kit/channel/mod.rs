@@ -10,16 +10,23 @@
 //! What only the platform's real events can show (messages, and that a restart anywhere between
 //! two events changes none of them) needs those events: [`Options::events`](super::Options).
 
+mod answers;
+mod attempts;
 mod delivery;
+mod escape;
 mod garbage;
 mod life;
 mod promises;
+mod resume;
 mod setup;
 mod splits;
+mod strain;
 
 use std::sync::Arc;
 
-use crate::runtime::bindings::channel::{Event, Incoming, NextState, Outcome, Outgoing, Setup, Step};
+use crate::runtime::bindings::channel::{
+    Address, Content, Event, Incoming, Message, NextState, Outcome, Outgoing, Setup, Step,
+};
 use crate::runtime::{CallError, ChannelCall, ChannelProbe, Plugin};
 use crate::store::Timestamp;
 
@@ -37,16 +44,31 @@ pub(super) async fn check(plugin: &Arc<Plugin>, options: &Options, report: &mut 
     report.add(asked_twice("configure", DEFINES, async || probe.configure(None).await).await);
     report.add(malformed_settings(async |settings: &str| probe.configure(Some(settings)).await).await);
     report.add(setup::case(channel.platform(), setup));
-    let mut bench =
-        Bench { probe: probe.clone(), setup, seed: options.seed, bounds: Bounds::default(), seen: Vec::new() };
+    let mut bench = Bench {
+        probe: probe.clone(),
+        setup,
+        seed: options.seed,
+        bounds: Bounds::default(),
+        seen: Vec::new(),
+        state: Vec::new(),
+        correspondent: None,
+    };
+    let events: Vec<Event> = options.events.iter().map(|recorded| recorded.event.clone()).collect();
     report.add(life::own(&mut bench).await);
-    report.add(life::recorded(&mut bench, &options.events).await);
+    report.add(life::recorded(&mut bench, &events).await);
     report.add(garbage::events(&mut bench).await);
-    report.add(garbage::states(&mut bench, &options.events).await);
-    report.add(splits::restarts(&mut bench, &options.events).await);
-    report.add(splits::repeats(&mut bench, &options.events).await);
-    report.add(splits::lost_states(&mut bench, &options.events).await);
+    report.add(garbage::states(&mut bench, &events).await);
+    report.add(splits::restarts(&mut bench, &events).await);
+    report.add(splits::repeats(&mut bench, &events).await);
+    report.add(splits::lost_states(&mut bench, &events).await);
+    report.add(splits::reordered(&mut bench, &events).await);
+    report.add(attempts::case(&mut bench, &events).await);
+    report.add(attempts::echoes(&mut bench, &options.events).await);
+    report.add(strain::oversized(&mut bench, &events).await);
+    report.add(strain::hostile(&mut bench, &events).await);
     report.add(delivery::walks(&mut bench).await);
+    report.add(resume::case(&mut bench).await);
+    report.add(escape::case(&mut bench, channel.platform()).await);
     report.add(delivery::garbage(&mut bench).await);
     report.add(garbage::attachments(&mut bench).await);
     // All that was seen until here, from every case above.
@@ -69,6 +91,10 @@ struct Bench<'a> {
     seed: u64,
     bounds: Bounds,
     seen: Vec<Seen>,
+    /// Where the platform's recorded events left it.
+    state: Vec<u8>,
+    /// Someone who wrote in them.
+    correspondent: Option<Message>,
 }
 
 impl<'a> Bench<'a> {
@@ -122,13 +148,38 @@ impl<'a> Bench<'a> {
             Some(_) => format!("parse-delivery of {}", delivery::named(&outgoing.content)),
         };
         let told = ChannelCall { now, ..self.told(1) };
-        let (first, stats) = self.probe.delivery(told, b"", outgoing, progress, outcome).await;
+        let (first, stats) = self.probe.delivery(told, &self.state, outgoing, progress, outcome).await;
         self.bounds.count(&what, &first, stats);
-        let (second, stats) = self.probe.delivery(told, b"", outgoing, progress, outcome).await;
+        let (second, stats) = self.probe.delivery(told, &self.state, outgoing, progress, outcome).await;
         self.bounds.count(&what, &second, stats);
         trial.require(first == second, || format!("{}: the same arguments gave two different steps", what()));
         no_crash(trial, &what, &first);
         first
+    }
+}
+
+impl Bench<'_> {
+    /// Whether all that it reaches takes lines.
+    fn speaks_lines(&self) -> bool {
+        let lines = |origin: &String| origin.starts_with("tls://") || origin.starts_with("tcp://");
+        !self.setup.origins.is_empty() && self.setup.origins.iter().all(lines)
+    }
+
+    /// An answer to who wrote to it; where nobody did, to nobody in particular.
+    fn outgoing(&self, content: Content) -> Outgoing {
+        let address = Address { account: None, peer: "ada".into(), guild: None, team: None, thread: None };
+        let (address, handle) = match &self.correspondent {
+            Some(message) => (message.address.clone(), Some(message.handle.clone())),
+            None => (address, None),
+        };
+        Outgoing {
+            id: "01jq0000000000000000".into(),
+            created_at: NOW.0,
+            address,
+            handle,
+            reply_to: self.correspondent.as_ref().map(|message| message.id.clone()),
+            content,
+        }
     }
 }
 

@@ -86,7 +86,8 @@ pub(super) fn states(seen: &[Seen]) -> Case {
             trial.require(state.len() <= MAX_STATE, || format!("{}: a state of {} bytes", named(event), state.len()));
         }
         let carries = !incoming.messages.is_empty() || !incoming.receipts.is_empty();
-        trial.require(!carries || matches!(incoming.state, NextState::Durable(_)), || {
+        // Where the state does not change, none can be lost.
+        trial.require(!carries || !matches!(incoming.state, NextState::Lazy(_)), || {
             format!("{}: messages or receipts with a state that is not `durable`", named(event))
         });
     }
@@ -196,7 +197,7 @@ pub(super) fn id(trial: &mut Trial, what: &str, name: &str, text: &str) {
 }
 
 /// The template's text, with a word where each secret goes.
-fn text(template: &[Piece]) -> String {
+pub(super) fn text(template: &[Piece]) -> String {
     let piece = |piece: &Piece| match piece {
         Piece::Text(text) => text.clone(),
         Piece::Secret(_) => "SECRET".to_owned(),

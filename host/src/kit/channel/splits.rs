@@ -12,7 +12,7 @@
 //! Each event here runs in a fresh instance with nothing but the state, so that a cut without a
 //! restart changes nothing is what purity (`life`, `events`) shows already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::runtime::bindings::channel::{Event, Message, NextState, Start};
 
@@ -159,4 +159,33 @@ pub(super) async fn repeats(bench: &mut Bench<'_>, events: &[Event]) -> Case {
         }
     }
     if repeated == 0 { trial.skip(NO_MESSAGES) } else { trial.end(format!("{repeated} events, each sent twice")) }
+}
+
+/// Calls of a webhook may overtake each other: they are held against the same ones the other way round.
+pub(super) async fn reordered(bench: &mut Bench<'_>, events: &[Event]) -> Case {
+    let mut trial = Trial::begin("reordered", "loses no message of webhook calls that overtake each other");
+    if events.is_empty() {
+        return trial.skip(NO_EVENTS);
+    }
+    let is_call = |event: &Event| matches!(event, Event::Webhook(_));
+    let mut turned = events.to_vec();
+    let mut count = 0;
+    for calls in turned.chunk_by_mut(|one, next| is_call(one) && is_call(next)) {
+        if calls.len() > 1 {
+            count += calls.len();
+            calls.reverse();
+        }
+    }
+    if count == 0 {
+        return trial.skip("there are no two webhook calls in a row among the given events");
+    }
+    let ids = |steps: Vec<Step>| -> BTreeSet<String> {
+        steps.into_iter().flat_map(|step| step.messages).map(|message| message.event_id).collect()
+    };
+    let (in_order, turned) = (ids(straight(bench, events).await), ids(straight(bench, &turned).await));
+    for id in in_order.symmetric_difference(&turned) {
+        let lost = in_order.contains(id);
+        trial.problem(format!("the message {} is {}", quote(id), if lost { "lost" } else { "there only then" }));
+    }
+    trial.end(format!("{count} calls, {} messages", in_order.len()))
 }
