@@ -1,7 +1,6 @@
 //! What is left in the end: on the platform, in the history, and in the outbox.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -51,15 +50,11 @@ async fn pages(client: &mut Client, method: &str, list: &str, mut params: Value,
 }
 
 /// The replies that may have been sent without the gateway's knowing, as its owner is told.
-pub(crate) async fn unknown(home: &Path) -> Vec<Value> {
-    let config = home.join("test.toml");
-    let arguments = ["--config", config.to_str().expect("UTF-8"), "outbox", "list", "--json"];
-    let listed = exoclaw(home, &arguments).await;
-    let lines: Vec<Value> = match serde_json::from_str(listed.stdout()).expect("JSON") {
-        Value::Array(lines) => lines,
-        mut page => page["deliveries"].as_array_mut().map(std::mem::take).expect("a list of deliveries"),
-    };
-    lines.into_iter().filter(|delivery| delivery["state"] == "unknown").collect()
+pub(crate) async fn unknown(gateway: &Gateway) -> Vec<Value> {
+    let listed = exoclaw(gateway.home(), &["outbox", "list", "--json", "--url", &gateway.url()]).await;
+    let mut page: Value = serde_json::from_str(listed.stdout()).expect("JSON");
+    let deliveries = page["deliveries"].as_array_mut().map(std::mem::take).expect("a list of deliveries");
+    deliveries.into_iter().filter(|delivery| delivery["state"] == "unknown").collect()
 }
 
 /// Of each message that was answered more than once, whether a kill can be the reason: each answer but the last was the

@@ -60,6 +60,7 @@ async fn killed_behind_discord_it_loses_nothing_and_repeats_nothing() {
     };
     let shown = discord.messages().until("every message is answered", all).await;
     audit::one_turn_each(&gateway, &names).await;
+    let unknown = audit::unknown(&gateway).await;
     gateway.terminate();
     let (code, logs) = gateway.ended().await;
     assert_eq!(code, Some(0), "it goes down in order: {logs:#?}");
@@ -74,6 +75,5 @@ async fn killed_behind_discord_it_loses_nothing_and_repeats_nothing() {
         discord.repeats()
     );
     assert_eq!(contents.len(), shown.len(), "a reply is there twice");
-    let unknown = audit::unknown(lives.home.path()).await;
     assert!(unknown.is_empty(), "Discord can tell: {unknown:#?}");
 }

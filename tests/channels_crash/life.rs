@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::dice::Dice;
 use crate::harness::{Builder, FakeProvider, Gate, Gateway, Reply, Request, Wire};
 use crate::platform::config::Channel;
+use crate::platform::dice::Dice;
 
 /// What is answered to a message.
 pub(crate) fn answer_to(text: &str) -> String {
@@ -34,7 +34,6 @@ pub(crate) async fn model(dice: Dice) -> FakeProvider {
 /// A gateway with this channel, in a folder that outlives it.
 pub(crate) struct Lives {
     builder: Builder,
-    pub(crate) home: Arc<TempDir>,
     dice: Dice,
     /// When it was killed, in order.
     pub(crate) kills: Vec<Instant>,
@@ -51,7 +50,7 @@ impl Lives {
             .agent("context_tokens = 300")
             .tables("[limits.plugin]\nrate = 1000000\n")
             .tables(tables);
-        Self { builder: channel.on(builder), home, dice, kills: Vec::new(), life: Arc::default() }
+        Self { builder: channel.on(builder), dice, kills: Vec::new(), life: Arc::default() }
     }
 
     /// One that is left alone.

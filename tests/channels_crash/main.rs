@@ -9,9 +9,6 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod audit;
-#[path = "../crash/dice.rs"]
-#[allow(dead_code, reason = "another test uses the rest")]
-mod dice;
 mod discord;
 #[path = "../e2e/harness/mod.rs"]
 mod harness;
@@ -20,7 +17,7 @@ mod life;
 mod platform;
 mod telegram;
 
-use dice::Dice;
+use platform::dice::{self, Dice};
 
 /// How many messages are written, where the environment says nothing.
 const MESSAGES: usize = 200;

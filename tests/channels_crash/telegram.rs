@@ -52,6 +52,7 @@ async fn killed_behind_telegram_it_loses_nothing_and_repeats_only_what_telegram_
     };
     let shown = telegram.messages().until("every message is answered", all).await;
     audit::one_turn_each(&gateway, &names).await;
+    let unknown = audit::unknown(&gateway).await;
     gateway.terminate();
     let (code, logs) = gateway.ended().await;
     assert_eq!(code, Some(0), "it goes down in order: {logs:#?}");
@@ -65,7 +66,6 @@ async fn killed_behind_telegram_it_loses_nothing_and_repeats_only_what_telegram_
         })
         .collect();
     let doubles = audit::doubles(&sent, &lives);
-    let unknown = audit::unknown(lives.home.path()).await;
     let listed = |name: &String| unknown.iter().any(|delivery| delivery.to_string().contains(&answer_to(name)));
     let unlisted: Vec<_> = doubles.iter().filter(|name| !listed(name)).collect();
     eprintln!(

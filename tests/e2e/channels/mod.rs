@@ -1,7 +1,10 @@
 //! Channels on the real binary, with servers that act as their platforms.
 
 mod answers;
+mod commands;
 mod connections;
+mod hostile;
+mod pairing;
 mod refusals;
 mod repeats;
 mod signatures;
@@ -13,7 +16,13 @@ use crate::platform::trusting;
 
 /// A model that repeats what it was told.
 async fn parrot() -> FakeProvider {
-    FakeProvider::start(Wire::Anthropic, |request: &Request| Reply::text(answer_to(&request.question()))).await
+    FakeProvider::start(Wire::Anthropic, |request: &Request| Reply::text(answer_to(spoken(&request.question())))).await
+}
+
+/// What someone said, without who it was, which stands before it where several speak.
+fn spoken(question: &str) -> &str {
+    let named = question.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    named.map_or(question, |(_, text)| text)
 }
 
 /// What it says to this.

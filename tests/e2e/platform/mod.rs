@@ -10,7 +10,7 @@ pub(crate) mod config;
 mod courier;
 mod desk;
 #[path = "../../crash/dice.rs"]
-mod dice;
+pub(crate) mod dice;
 pub(crate) mod discord;
 pub(crate) mod github;
 pub(crate) mod irc;

@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::super::check::{Field, Kind, check, may, need, object};
-use super::super::desk::{Desk, Seen};
-use super::super::server::{Answer, Request, Socket};
 use super::{APPLICATION_ID, BOT_ID, Channel, TOKEN, bot};
+use crate::platform::check::{Field, Kind, check, may, need, object};
+use crate::platform::desk::{Desk, Seen};
+use crate::platform::server::{Answer, Request, Socket};
 
 /// What a bot asks to be told.
 pub(crate) struct Intents;
@@ -25,7 +25,7 @@ impl Intents {
     pub(crate) const DIRECT_MESSAGES: u64 = 1 << 12;
     pub(crate) const DIRECT_MESSAGE_REACTIONS: u64 = 1 << 13;
     pub(crate) const MESSAGE_CONTENT: u64 = 1 << 15;
-    const KNOWN: u64 = (1 << 17) - 1 | 1 << 20 | 1 << 21 | 1 << 24 | 1 << 25;
+    const KNOWN: u64 = ((1 << 17) - 1) | (1 << 20) | (1 << 21) | (1 << 24) | (1 << 25);
 }
 
 const IDENTIFY: &[Field] = &[

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::super::check::check;
-use super::super::push::{Hook, Pushed, SigningKey, now};
-use super::super::server::{Answer, Request};
 use super::rest::{self, MESSAGE};
 use super::{APPLICATION_ID, Api, Channel, Discord, Shown, User};
+use crate::platform::check::check;
+use crate::platform::push::{Hook, Pushed, SigningKey, now};
+use crate::platform::server::{Answer, Request};
 
 /// Whose key signs interactions.
 pub(crate) const SIGNING_SEED: u8 = 7;
@@ -19,7 +19,12 @@ pub(super) struct Open {
     channel: String,
     /// The message that answers it.
     original: Option<String>,
+    /// That message says that the bot thinks.
+    loading: bool,
 }
+
+/// `LOADING`, of a message that says that the bot thinks.
+const LOADING: u64 = 1 << 7;
 
 impl Discord {
     /// The application's public key, in hexadecimal.
@@ -49,7 +54,7 @@ impl Discord {
     pub(crate) fn interaction(&self, channel: &Channel, user: &User, name: &str, options: Value) -> Value {
         let id = self.api().fresh_id();
         let token = format!("interaction-token-{id}");
-        let open = Open { channel: channel.id.clone(), original: None };
+        let open = Open { channel: channel.id.clone(), original: None, loading: false };
         self.api().state.lock().expect("no poison").interactions.insert(token.clone(), open);
         let mut interaction = json!({
             "id": id, "application_id": APPLICATION_ID, "type": 2, "version": 1, "token": token,
@@ -82,7 +87,40 @@ impl Discord {
             ("x-signature-ed25519", signature.as_str()),
             ("x-signature-timestamp", timestamp.as_str()),
         ];
-        hook.post(&headers, body).await
+        let answer = hook.post(&headers, body).await?;
+        if answer.status == 200 {
+            self.answered(interaction, &answer);
+        }
+        Ok(answer)
+    }
+
+    /// Shows what the first answer to an interaction says.
+    fn answered(&self, interaction: &Value, answer: &Pushed) {
+        let Some(token) = interaction["token"].as_str() else { return };
+        let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let loading = match said["type"].as_u64() {
+            Some(4) => false,
+            Some(5) => true,
+            _ => return self.desk().violation(format!("no answer to a command: {}", answer.text())),
+        };
+        let api = self.api();
+        let mut shown = Shown {
+            request: u64::MAX,
+            at: Instant::now(),
+            channel: String::new(),
+            id: api.fresh_id(),
+            content: said["data"]["content"].as_str().unwrap_or_default().to_owned(),
+            nonce: None,
+            reply_to: None,
+            earlier: Vec::new(),
+            files: Vec::new(),
+        };
+        let mut state = api.state.lock().expect("no poison");
+        let open = state.interactions.get_mut(token).expect("it was pushed");
+        (open.original, open.loading) = (Some(shown.id.clone()), loading);
+        shown.channel = open.channel.clone();
+        drop(state);
+        api.messages.push(shown);
     }
 }
 
@@ -96,10 +134,12 @@ pub(super) fn follow_up(
 ) -> Result<Answer, (u16, u32, String)> {
     let open = api.state.lock().expect("no poison").interactions.get(token).cloned();
     let open = open.ok_or_else(|| (404, 10_015, "Unknown Webhook".to_owned()))?;
-    if (method, rest) == ("GET", ["messages", "@original"].as_slice()) {
-        // LOADING, as long as the bot thinks.
-        let flags = if open.original.is_none() { 128 } else { 0 };
-        return Ok(Answer::json(200, &json!({"id": open.original, "channel_id": open.channel, "flags": flags})));
+    if let ("GET", ["messages", "@original"]) = (method, rest) {
+        let id = open.original.ok_or_else(|| (404, 10_008, "Unknown Message".to_owned()))?;
+        let shown = api.messages.all().into_iter().find(|shown| shown.id == id);
+        let content = shown.map(|shown| shown.content).unwrap_or_default();
+        let flags = if open.loading { LOADING } else { 0 };
+        return Ok(Answer::json(200, &json!({"id": id, "content": content, "flags": flags})));
     }
     let (message, files) = rest::read(request)?;
     check(&message, MESSAGE).map_err(rest::invalid)?;
@@ -110,6 +150,9 @@ pub(super) fn follow_up(
         ("PATCH", ["messages", id]) => Some((*id).to_owned()),
         _ => return Err((404, 0, "404: Not Found".into())),
     };
+    if let Some(open) = api.state.lock().expect("no poison").interactions.get_mut(token) {
+        open.loading = false;
+    }
     let shown = match target {
         Some(id) => api.messages.edit(|messages| {
             let shown = messages.iter_mut().find(|shown| shown.id == id)?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::super::server::Answer;
+use crate::platform::server::Answer;
 
 pub(super) struct Limits(Mutex<Buckets>);
 

@@ -4,14 +4,16 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use super::super::check::{Field, Kind, check, may, need, object};
-use super::super::multipart;
-use super::super::server::{Answer, Request};
 use super::{APPLICATION_ID, Api, BOT_ID, Channel, Reaction, Shown, TOKEN, bot, interactions, timestamp};
+use crate::platform::check::{Field, Kind, check, may, need, object};
+use crate::platform::multipart;
+use crate::platform::server::{Answer, Request};
 
 /// HTTP status, Discord's code, and message.
 type Refusal = (u16, u32, String);
 type Outcome = Result<Answer, Refusal>;
+/// Names and contents.
+type Files = Vec<(String, Vec<u8>)>;
 
 pub(super) const MESSAGE: &[Field] = &[
     may("content", Kind::Text),
@@ -108,6 +110,15 @@ fn carry_out(api: &Api, request: &Request, route: &[&str]) -> Outcome {
         ("GET", ["users", "@me"]) => Ok(Answer::json(200, &bot().json())),
         ("POST", ["channels", channel, "messages"]) => post(api, request, channel),
         ("PATCH", ["channels", channel, "messages", id]) => patch(api, request, channel, id),
+        ("DELETE", ["channels", channel, "messages", id]) => {
+            known(api, channel)?;
+            let deleted = api.messages.edit(|messages| {
+                let before = messages.len();
+                messages.retain(|shown| shown.id != *id);
+                before > messages.len()
+            });
+            if deleted { Ok(Answer::empty(204)) } else { Err((404, 10_008, "Unknown Message".into())) }
+        }
         ("POST", ["channels", channel, "typing"]) => {
             known(api, channel)?;
             api.typing.push((*channel).to_owned());
@@ -164,7 +175,7 @@ fn known(api: &Api, channel: &str) -> Result<Channel, Refusal> {
 }
 
 /// The message in a request's body, and the files beside it.
-pub(super) fn read(request: &Request) -> Result<(Map<String, Value>, Vec<(String, Vec<u8>)>), Refusal> {
+pub(super) fn read(request: &Request) -> Result<(Map<String, Value>, Files), Refusal> {
     match request.media_type() {
         "application/json" => Ok((object(&request.body).map_err(invalid)?, Vec::new())),
         "multipart/form-data" => {

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use super::super::multipart;
-use super::super::server::{Answer, Request};
 use super::{Api, Shown};
+use crate::platform::multipart;
+use crate::platform::server::{Answer, Request};
 
 /// A file on its way.
 #[derive(Debug, Clone)]

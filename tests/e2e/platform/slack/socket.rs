@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::super::check::{Kind, check, may, need, object};
-use super::super::desk::{Desk, Seen};
-use super::super::server::{Answer, Request, Socket};
 use super::APP;
+use crate::platform::check::{Kind, check, may, need, object};
+use crate::platform::desk::{Desk, Seen};
+use crate::platform::server::{Answer, Request, Socket};
 
 /// What waits, and how the connections fare.
 pub(crate) struct SocketMode {

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::super::check::{Field, Kind, check, may, need, object};
-use super::super::server::{Answer, Request, pairs};
 use super::{APP_TOKEN, Api, BOT_ID, BOT_TOKEN, BOT_USER, Reaction, Shown, TEAM, files};
+use crate::platform::check::{Field, Kind, check, may, need, object};
+use crate::platform::server::{Answer, Request, pairs};
 
 type Outcome = Result<Value, String>;
 
@@ -127,6 +127,16 @@ fn carry_out(api: &Api, request: &Request, method: &str) -> Outcome {
         "chat.update" => {
             hold(UPDATE)?;
             update(api, text("channel"), text("ts"), text("text"))
+        }
+        "chat.delete" => {
+            hold(&[need("channel", Kind::Text), need("ts", Kind::Text)])?;
+            let (channel, ts) = (text("channel"), text("ts"));
+            let deleted = api.messages.edit(|messages| {
+                let before = messages.len();
+                messages.retain(|shown| shown.channel != channel || shown.ts != ts);
+                before > messages.len()
+            });
+            if deleted { Ok(json!({"channel": channel, "ts": ts})) } else { Err("message_not_found".into()) }
         }
         "reactions.add" => {
             hold(REACTION)?;

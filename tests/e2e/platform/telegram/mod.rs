@@ -1,6 +1,7 @@
 //! Telegram: the Bot API, <https://core.telegram.org/bots/api>.
 
 mod html;
+mod messages;
 mod methods;
 mod updates;
 
