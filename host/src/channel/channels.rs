@@ -11,8 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::counts::Counts;
-use super::directory::{ChannelDirectory, ChannelStatus, ReplayError, Sent, WebhookStatus};
+use super::directory::{ChannelDirectory, ChannelStatus, ReplayError, WebhookStatus};
 use super::driver::{Driver, DriverParts, Request};
 use super::line::{Line, LineParts};
 use super::outbox::{DeliveryFrame, Outbox, OutboxParts, Sends};
@@ -56,7 +55,6 @@ struct Inner {
 /// One channel that is there.
 struct Running {
     line: Arc<Line>,
-    counts: Arc<Counts>,
     endpoint: Option<Endpoint>,
     requests: mpsc::Sender<Request>,
     calls: mpsc::Sender<WebhookCall>,
@@ -206,7 +204,6 @@ impl Inner {
         let (requests, asked) = mpsc::channel(4);
         Ok(Running {
             line: Line::new(parts, Timestamp::now()),
-            counts: Arc::default(),
             endpoint,
             requests,
             calls,
@@ -246,7 +243,6 @@ impl Inner {
         info!(channel = %running.line.name, platform = running.line.plugin().platform(), "the channel starts");
         let driver = Driver::new(DriverParts {
             line: Arc::clone(&running.line),
-            counts: Arc::clone(&running.counts),
             transports,
             webhooks,
             frames,
@@ -381,8 +377,8 @@ impl Running {
             health: reported.health,
             since: reported.since,
             webhook: self.endpoint.as_ref().map(WebhookStatus::of),
-            received: self.counts.received(),
-            sent: Sent::default(),
+            received: self.line.counts.received(),
+            sent: self.line.counts.sent(),
         }
     }
 }

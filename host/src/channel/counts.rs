@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::directory::Received;
+use super::directory::{Received, Sent};
 use super::driver::Taken;
+use crate::store::DeliveryState;
 
 /// Of one channel.
 #[derive(Debug, Default)]
@@ -18,6 +19,9 @@ pub(super) struct Counts {
     pub(super) repeats: AtomicU64,
     /// Events that were set aside.
     pub(super) set_aside: AtomicU64,
+    delivered: AtomicU64,
+    dead: AtomicU64,
+    unknown: AtomicU64,
 }
 
 impl Counts {
@@ -30,6 +34,22 @@ impl Counts {
             repeats: read(&self.repeats),
             set_aside: read(&self.set_aside),
         }
+    }
+
+    pub(super) fn sent(&self) -> Sent {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Sent { delivered: read(&self.delivered), dead: read(&self.dead), unknown: read(&self.unknown) }
+    }
+
+    /// A delivery is stored in this state.
+    pub(super) fn settled(&self, state: DeliveryState) {
+        let count = match state {
+            DeliveryState::Pending | DeliveryState::Sending => return,
+            DeliveryState::Sent => &self.delivered,
+            DeliveryState::Dead => &self.dead,
+            DeliveryState::Unknown => &self.unknown,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn took(&self, taken: &Taken) {

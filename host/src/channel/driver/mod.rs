@@ -20,7 +20,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::counts::Counts;
 use super::line::{ChannelHealth, Line};
 use super::outbox::{DeliveryFrame, Outbox, Sends};
 use super::outward::Outward;
@@ -63,7 +62,6 @@ pub(super) enum Request {
 /// What a driver is made of.
 pub(super) struct DriverParts {
     pub(super) line: Arc<Line>,
-    pub(super) counts: Arc<Counts>,
     pub(super) transports: Transports,
     pub(super) webhooks: mpsc::Receiver<WebhookCall>,
     pub(super) frames: mpsc::Receiver<DeliveryFrame>,
@@ -189,7 +187,7 @@ impl Driver {
     /// Puts an event to the plugin; nothing where the channel is to stop meanwhile.
     async fn ask(&mut self, event: &Event, source: Source) -> Option<Asked> {
         self.events += 1;
-        self.parts.counts.events.fetch_add(1, Ordering::Relaxed);
+        self.parts.line.counts.events.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}#{}", self.parts.line.name, self.events);
         let stop = self.parts.stop.clone();
         tokio::select! {
@@ -297,7 +295,7 @@ impl Driver {
         loop {
             match batch.store(&line, Timestamp::now()).await {
                 Ok(taken) => {
-                    self.parts.counts.took(&taken);
+                    self.parts.line.counts.took(&taken);
                     if taken.replied {
                         self.parts.outbox.wake();
                     }
@@ -359,7 +357,7 @@ impl Driver {
 
     /// Starts the channel anew after an event that was set aside, at once or after a rest.
     async fn restart(&mut self, reason: String) -> Result<(), Superseded> {
-        self.parts.counts.set_aside.fetch_add(1, Ordering::Relaxed);
+        self.parts.line.counts.set_aside.fetch_add(1, Ordering::Relaxed);
         self.parts.transports.close(Duration::ZERO).await;
         self.store_lazy().await?;
         if let Some(rest) = self.rests.set_aside() {

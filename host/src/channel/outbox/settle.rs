@@ -73,7 +73,10 @@ pub(super) async fn settle(work: &mut Work<'_>, came: Came) -> Settled {
         }
     }
     match store(work).await {
-        Ok(_) => Settled::Stored,
+        Ok(_) => {
+            work.shared.line.counts.settled(work.delivery.state);
+            Settled::Stored
+        }
         Err(error) => Settled::Unstored(error),
     }
 }
@@ -170,7 +173,10 @@ pub(super) async fn unreadable(shared: &Shared, mut delivery: Delivery, reason: 
     dead(&mut delivery, reason);
     let progress = delivery.progress.clone();
     match update(shared, &delivery, progress).await {
-        Ok(_) => Settled::Stored,
+        Ok(_) => {
+            shared.line.counts.settled(delivery.state);
+            Settled::Stored
+        }
         Err(error) => Settled::Unstored(error),
     }
 }
