@@ -22,8 +22,6 @@ use crate::settings::Discord as Settings;
 const NONCE_MS: u64 = 120_000;
 /// What an operator reads of a message that may be there or not.
 const UNANSWERED: &str = "Discord did not answer, and no longer knows whether the message was sent";
-/// Tries of one request, with waits that double: a quarter of an hour.
-const MAX_TRIES: u32 = 10;
 
 /// How far a delivery is.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -67,21 +65,26 @@ impl<'a> Delivery<'a> {
     /// To begin, when a draft has grown, after a wait and after a restart.
     pub fn next(mut self) -> Result<Step<Progress>, Error> {
         // Stored before its request left, and never answered.
-        if self.progress.shown.take().is_some() {
-            self.may_stand();
-        }
+        self.may_stand();
         self.go(vec![])
     }
 
-    /// What was asked last may have been carried out.
+    /// What was asked last may have been carried out. Of a message that is new, that matters.
     fn may_stand(&mut self) {
-        let at = self.progress.attempt.at;
-        self.progress.attempt.maybe.get_or_insert(at);
+        if let Some(Move::Send(_)) = self.progress.shown.take() {
+            let at = self.progress.attempt.at;
+            self.progress.attempt.maybe.get_or_insert(at);
+        }
     }
 
     /// Whether to send the part, perhaps again, could show it twice.
     fn could_double(&self) -> bool {
-        self.progress.attempt.maybe.is_some_and(|first| first.saturating_add(NONCE_MS) < self.now)
+        let Some(first) = self.progress.attempt.maybe else { return false };
+        if self.is_original() {
+            // It is edited again, for as long as its token lasts.
+            return self.interaction().is_none();
+        }
+        first.saturating_add(NONCE_MS) < self.now
     }
 
     /// What is edited comes to the same when it is edited twice.
@@ -116,7 +119,7 @@ impl<'a> Delivery<'a> {
             Content::Draft(markdown) | Content::Markdown(markdown) => {
                 let parts = markup::parts(markdown);
                 let Some(next) = self.next_move(&parts) else { return Ok(self.done(holds)) };
-                if matches!(next, Move::Send(_)) && !self.is_original() && self.could_double() {
+                if matches!(next, Move::Send(_)) && self.could_double() {
                     return Ok(self.unknown(UNANSWERED));
                 }
                 match (self.progress.original, self.interaction()) {
@@ -204,14 +207,13 @@ impl<'a> Delivery<'a> {
                 let next = Next::Wait(hold.for_ms);
                 Ok(Step { progress: self.progress, holds: vec![hold], next })
             }
-            Verdict::NotDone(why) => {
-                let asked = self.progress.shown.take();
-                Ok(self.again(asked, why))
+            Verdict::NotDone(_) => {
+                self.progress.shown.take();
+                Ok(self.again())
             }
-            Verdict::Unknown(why) => {
+            Verdict::Unknown(_) => {
                 self.may_stand();
-                let asked = self.progress.shown.take();
-                Ok(self.again(asked, why))
+                Ok(self.again())
             }
             Verdict::Refused(response) => self.refused(response, &route),
         }
@@ -278,13 +280,10 @@ impl<'a> Delivery<'a> {
         self.go(holds)
     }
 
-    fn again(mut self, asked: Option<Move>, why: String) -> Step<Progress> {
+    /// As long as it takes: when to give up is the host's to say.
+    fn again(mut self) -> Step<Progress> {
         let tries = self.progress.attempt.tries;
-        if tries >= MAX_TRIES {
-            let maybe = self.progress.attempt.maybe.is_some() && matches!(asked, Some(Move::Send(_)));
-            return if maybe { self.unknown(&why) } else { self.step(Next::Rejected(why)) };
-        }
-        self.progress.attempt.tries = tries + 1;
+        self.progress.attempt.tries = tries.saturating_add(1);
         let wait = backoff_ms(tries, self.random);
         self.step(Next::Wait(wait))
     }

@@ -4,7 +4,7 @@ use exoclaw_chat::segment;
 use exoclaw_guest::channel::{Body, Field, FieldValue, File, Outbound, text};
 use exoclaw_guest::{Error, Response, failed};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::interactions::Handle;
 use crate::rest;
@@ -77,14 +77,18 @@ fn mentions() -> Value {
     json!({ "parse": [] })
 }
 
-fn message(nonce: &str, content: Option<&str>, reply_to: Option<&str>) -> Value {
-    let mut message = json!({ "allowed_mentions": mentions(), "nonce": nonce, "enforce_nonce": true });
+fn message(nonce: &str, content: Option<&str>, reply_to: Option<&str>) -> Map<String, Value> {
+    let mut message = Map::new();
+    let mut put = |name: &str, value: Value| message.insert(name.to_owned(), value);
+    put("allowed_mentions", mentions());
+    put("nonce", nonce.into());
+    put("enforce_nonce", true.into());
     if let Some(content) = content {
-        message["content"] = content.into();
+        put("content", content.into());
     }
     // What a slash command wrote has an id, too, but is no message; without this flag it would be refused.
     if let Some(id) = reply_to {
-        message["message_reference"] = json!({ "message_id": id, "fail_if_not_exists": false });
+        put("message_reference", json!({ "message_id": id, "fail_if_not_exists": false }));
     }
     message
 }

@@ -22,8 +22,6 @@ use crate::settings::Slack as Settings;
 const LIMIT: Limit = Limit::new(4_000, Unit::Chars);
 /// How long a file may take.
 const UPLOAD_MS: u32 = 120_000;
-/// Tries of one request, with waits that double: a quarter of an hour.
-const MAX_TRIES: u32 = 10;
 
 /// How far a delivery is.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -201,7 +199,7 @@ impl<'a> Delivery<'a> {
             }
             // Another post would stand beside the first, if that stands.
             Err(Failure::Unknown(why)) if matches!(asked, Some(Move::Send(_))) => Ok(self.step(Next::Unknown(why))),
-            Err(Failure::NotDone(why) | Failure::Unknown(why)) => Ok(self.again(why)),
+            Err(Failure::NotDone(_) | Failure::Unknown(_)) => Ok(self.again()),
             Err(Failure::Refused(refusal)) => self.refused(asked, &refusal),
         }
     }
@@ -285,9 +283,9 @@ impl<'a> Delivery<'a> {
                 self.go()
             }
             Verdict::Limited(_, pause) => Ok(self.step(Next::Wait(pause.unwrap_or(1_000).max(1)))),
-            Verdict::NotDone(why) | Verdict::Unknown(why) => {
+            Verdict::NotDone(_) | Verdict::Unknown(_) => {
                 self.progress.upload = None;
-                Ok(self.again(why))
+                Ok(self.again())
             }
             Verdict::Refused(response) => {
                 let why = format!("Slack does not take the file: HTTP {}", response.status);
@@ -296,12 +294,10 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    fn again(mut self, why: String) -> Step<Progress> {
-        if self.progress.tries >= MAX_TRIES {
-            return self.step(Next::Rejected(why));
-        }
+    /// As long as it takes: when to give up is the host's to say.
+    fn again(mut self) -> Step<Progress> {
         let wait = backoff_ms(self.progress.tries, self.random);
-        self.progress.tries += 1;
+        self.progress.tries = self.progress.tries.saturating_add(1);
         self.step(Next::Wait(wait))
     }
 

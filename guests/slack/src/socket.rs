@@ -5,7 +5,7 @@
 
 use exoclaw_chat::{Turn, backoff_ms};
 use exoclaw_guest::channel::{Context, Disconnection, Frame, Health, Outcome};
-use exoclaw_guest::{Error, log};
+use exoclaw_guest::{Error, failed, log};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -24,7 +24,10 @@ pub const AGAIN: &str = "again";
 pub const HELLO: &str = "hello";
 
 /// The tags of connections, which take turns.
-const TAGS: [&str; 2] = ["socket-even", "socket-odd"];
+const fn tag(odd: bool) -> &'static str {
+    if odd { "socket-odd" } else { "socket-even" }
+}
+
 /// A connection that says nothing for so long after it was made is dead.
 const HELLO_MS: u32 = 30_000;
 /// The pause between two attempts is doubled so often: to about a minute.
@@ -143,12 +146,12 @@ impl Socket<'_> {
 
     /// Of the newest connection.
     fn tag(&self) -> &'static str {
-        TAGS[usize::from(self.turn.state.link.odd)]
+        tag(self.turn.state.link.odd)
     }
 
     /// Of the one before.
     fn old_tag(&self) -> &'static str {
-        TAGS[usize::from(!self.turn.state.link.odd)]
+        tag(!self.turn.state.link.odd)
     }
 
     /// The hello must follow.
@@ -212,7 +215,8 @@ impl Socket<'_> {
                 log!(Warn, "an event was passed over: {error:?}");
                 Ok(())
             }
-            result => result,
+            // As its own failure, which is tried again: what is merely malformed is not.
+            result => result.map_err(|error| failed(format_args!("an event of Slack's: {error:?}"))),
         }
     }
 

@@ -262,6 +262,20 @@ fn a_command_is_answered_in_its_own_message() {
 }
 
 #[test]
+fn a_question_that_is_not_answered_is_asked_again() {
+    let mut life = to_a_command("Hello");
+    life.next();
+    life.now += 500_000;
+    assert_eq!(life.lost(), "wait 500");
+    assert_eq!(life.next(), format!("GET {ORIGINAL}"));
+    assert_eq!(life.answer(200, r#"{"id": "200", "flags": 128}"#), format!("PATCH {ORIGINAL}"));
+    // Perhaps it was carried out, and a message of the channel would stand beside it.
+    life.lost();
+    life.now += 840_000;
+    assert!(life.next().starts_with("unknown: "));
+}
+
+#[test]
 fn what_was_said_to_a_command_is_not_overwritten_by_the_next_message() {
     let mut life = to_a_command("One thing more");
     life.next();
