@@ -110,6 +110,7 @@ fn serve(mut config: Config, providers: &Providers, store: DynStore) -> SocketAd
         version: "bench",
         demo: None,
         storage: "memory".into(),
+        post: Arc::default(),
     };
     let gateway = Gateway::bind(&config.gateway, None, state).expect("a free port");
     let address = gateway.local_addr();

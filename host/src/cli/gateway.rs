@@ -10,7 +10,8 @@ use super::plugins::{self, Directory, Plugins};
 use super::reload::{self, Reloads};
 use super::storage::Storage;
 use super::{CliError, GatewayArgs, output, retention};
-use crate::agent::{Dispatcher, Parts};
+use crate::agent::{Courier, Dispatcher, Parts};
+use crate::channel::Post;
 use crate::config::{Config, Loaded, StorageUrl};
 use crate::gateway::{Gateway, GatewayState};
 use crate::home::Home;
@@ -47,11 +48,12 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     let plugins = Registry::new(tools);
     plugins.attach(Arc::new(StatelessTrial));
     let epoch = store.take_over().await.map_err(CliError::failed)?;
+    let post = Arc::new(Post::default());
     let dispatcher = Dispatcher::new(Parts {
         config: &config,
         store: Arc::clone(&store),
         epoch,
-        courier: Arc::new(()),
+        courier: Arc::clone(&post) as Arc<dyn Courier>,
         providers: &providers,
         jitter: Arc::new(Jitter::from_system()),
         tools: &plugins,
@@ -66,6 +68,7 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         version: env!("CARGO_PKG_VERSION"),
         demo: demo.is_some().then(|| DEMO.to_owned()),
         storage: url,
+        post,
     };
     let gateway = Gateway::bind(&config.gateway, token.as_ref(), state).map_err(CliError::failed)?;
     // Once the address is ours, and before anyone is heard.

@@ -2,6 +2,7 @@
 
 mod chat;
 mod directory;
+mod outbox;
 mod session;
 mod system;
 
@@ -21,5 +22,6 @@ pub(super) fn all() -> Vec<Method> {
     all.extend(chat::methods());
     all.extend(session::methods());
     all.extend(directory::methods());
+    all.extend(outbox::methods());
     all
 }
