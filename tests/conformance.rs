@@ -11,8 +11,9 @@ mod bundled;
 mod cache;
 #[path = "conformance/capabilities.rs"]
 mod capabilities;
-#[path = "conformance/channels.rs"]
+#[path = "conformance/channel_docs.rs"]
 mod channel_docs;
+#[path = "conformance/channels.rs"]
 mod channels;
 #[path = "conformance/dirs.rs"]
 mod dirs;

@@ -3,8 +3,18 @@
 use std::process::ExitCode;
 
 /// The test plugins, built from `guests/`.
-const GUESTS: &[&str] =
-    &["fetcher", "hostile", "keeper", "misdeclared", "stubborn", "successor", "undescribed", "ungranted", "unruly"];
+const GUESTS: &[&str] = &[
+    "fetcher",
+    "hostile",
+    "keeper",
+    "misdeclared",
+    "sender",
+    "stubborn",
+    "successor",
+    "undescribed",
+    "ungranted",
+    "unruly",
+];
 
 fn main() -> ExitCode {
     let built =

@@ -4,8 +4,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use exoclaw::config::{Config, PluginPath};
-use exoclaw::kit::{self, Options, events};
-use exoclaw::runtime::Linkage;
 
 use super::*;
 

@@ -112,6 +112,7 @@ fn serve(mut config: Config, providers: &Providers, store: DynStore) -> SocketAd
         demo: None,
         storage: "memory".into(),
         channels: Arc::new(NoChannels),
+        post: Arc::default(),
     };
     let gateway = Gateway::bind(&config.gateway, None, state).expect("a free port");
     let address = gateway.local_addr();

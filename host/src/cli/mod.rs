@@ -13,6 +13,7 @@ mod data;
 mod error;
 mod logging;
 mod new;
+mod outbox;
 mod output;
 mod pairing;
 mod plugin;
@@ -80,6 +81,9 @@ enum Command {
     /// Look after what is kept: copy it, check it, take it elsewhere
     #[command(subcommand)]
     Data(data::DataCommand),
+    /// Look after answers on their way to platforms
+    #[command(subcommand)]
+    Outbox(outbox::OutboxCommand),
     /// Look at plugins, try them, and replace them in a running gateway
     #[command(subcommand)]
     Plugin(PluginCommand),
@@ -259,6 +263,7 @@ pub fn run(cli: Cli) -> Result<Exit, CliError> {
             logging::init(&loaded.config.telemetry, logging::Role::Client)?;
             data::run(command, loaded)
         }
+        Command::Outbox(command) => client(explicit, |loaded| outbox::run(command, loaded)),
         // Who writes a plugin need not have a gateway, nor a config file that is right.
         Command::Plugin(PluginCommand::New(args)) => new::run(&args),
         Command::Plugin(command) => {

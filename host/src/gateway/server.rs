@@ -17,7 +17,7 @@ use super::listener;
 use super::reload::{ReloadError, ReloadReport};
 use super::rpc::Methods;
 use crate::agent::Dispatcher;
-use crate::channel::ChannelDirectory;
+use crate::channel::{ChannelDirectory, Post};
 use crate::config::GatewayConfig;
 use crate::runtime::Readings;
 use crate::secrets::Secret;
@@ -42,6 +42,8 @@ pub struct GatewayState {
     pub storage: String,
     /// Describes the channels, and takes calls of their webhooks.
     pub channels: Arc<dyn ChannelDirectory>,
+    /// Brings answers to platforms.
+    pub post: Arc<Post>,
 }
 
 /// What clients are told of the plugins, as JSON objects with a `name`, and what they may ask for.

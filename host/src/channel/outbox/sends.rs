@@ -9,8 +9,8 @@ use crate::store::SessionKey;
 /// Sends requests to the platform.
 pub(in crate::channel) trait Sends: Send + Sync + 'static {
     /// Sends one request and has its whole answer, within the request's own timeout. The files that it
-    /// names are those of `session`; without one there are none.
-    fn send<'a>(&'a self, request: &'a Outbound, session: Option<&'a SessionKey>) -> BoxFuture<'a, Outcome>;
+    /// names are those of the session `files`; without one there are none.
+    fn send<'a>(&'a self, request: &'a Outbound, files: Option<&'a SessionKey>) -> BoxFuture<'a, Outcome>;
 }
 
 /// A frame of a delivery, for one of the channel's connections.

@@ -57,7 +57,7 @@ async fn once(watched: &Watched<'_>) -> Result<(), String> {
                     return Ok(());
                 }
                 let sends = shared.sends.borrow().clone();
-                let outcome = sends.send(&limited.request, Some(&watched.passage.session)).await;
+                let outcome = sends.send(&limited.request, None).await;
                 plugin::parse(shared, &out, &progress, &outcome).await.map_err(problem)?
             }
             Next::Frame(frame) => {

@@ -62,7 +62,9 @@ async fn follow(shared: &Shared, passage: &Passage, mut attachment: Attachment, 
         let own = open.iter().filter(|event| event.turn == passage.turn);
         text.send_if_modified(|growing| {
             let mut new = Growing::default();
-            own.for_each(|event| drop(new.take(&event.body)));
+            for event in own {
+                new.take(&event.body);
+            }
             let changed = new != *growing;
             *growing = new;
             changed

@@ -248,15 +248,17 @@ impl<'a> Work<'a> {
         }
         (self.course.plugin, self.course.asked) = (progress, Some(Asked::Request(said_of(out))));
         self.store(DeliveryState::Sending).await?;
-        let outcome = self.sent(&limited.request).await;
+        let outcome = self.sent(&limited.request, &out.content).await;
         self.answered(out, outcome).await
     }
 
     /// What came of a request that leaves now.
-    async fn sent(&self, request: &Outbound) -> Outcome {
+    async fn sent(&self, request: &Outbound, content: &Content) -> Outcome {
+        // Only what is to send a file may read any.
+        let files = self.delivery.session.as_ref().filter(|_| matches!(content, Content::File(_)));
         let sends = self.shared.sends.borrow().clone();
         let within = Duration::from_millis(u64::from(request.timeout_ms)).saturating_add(OVERTIME);
-        let sent = tokio::time::timeout(within, sends.send(request, self.delivery.session.as_ref())).await;
+        let sent = tokio::time::timeout(within, sends.send(request, files)).await;
         sent.unwrap_or_else(|_| Err(TransportError::Unanswered(format!("there was no answer within {within:?}"))))
     }
 

@@ -97,6 +97,7 @@ fn state(dispatcher: Dispatcher) -> GatewayState {
         version: "0.0.0",
         demo: None,
         storage: "memory".into(),
+        post: Arc::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod channel;
 mod chat;
 mod directory;
+mod outbox;
 mod pairing;
 mod session;
 mod system;
@@ -25,5 +26,6 @@ pub(super) fn all() -> Vec<Method> {
     all.extend(directory::methods());
     all.extend(channel::methods());
     all.extend(pairing::methods());
+    all.extend(outbox::methods());
     all
 }
