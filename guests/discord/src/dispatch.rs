@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::files;
 use crate::gateway::parse;
+use crate::places::{self, Stamp};
 use crate::roles;
 use crate::settings::Discord;
 use crate::state::State;
@@ -104,33 +105,33 @@ struct Emoji {
 
 /// A dispatch that is neither `READY` nor `RESUMED`. Most are of no interest.
 pub fn received(settings: &Discord, turn: &mut Turn<State>, kind: &str, text: &str) -> Result<(), Error> {
-    match kind {
-        "MESSAGE_CREATE" => {
-            let wire: Wire = parse(text)?;
-            if let Some(guild) = &wire.guild_id {
-                roles::ask(settings, turn, guild);
-            }
-            if let Some(message) = message(wire, &turn.state, Kind::New) {
-                turn.message(message);
-            }
+    let session = turn.state.session.as_ref().map(|session| session.id.clone()).unwrap_or_default();
+    let stamp = Stamp { kind: kind.to_owned(), session, seq: turn.state.seq.unwrap_or_default() };
+    if let Some(message) = read(&stamp, text, &turn.state)? {
+        if let Some(guild) = &message.address.guild {
+            roles::ask(settings, turn, guild);
         }
+        places::admit(settings, turn, message, stamp, text);
+    }
+    Ok(())
+}
+
+/// The message that a dispatch is.
+///
+/// # Errors
+/// It is not as Discord documents it.
+pub fn read(stamp: &Stamp, text: &str, state: &State) -> Result<Option<Message>, Error> {
+    Ok(match stamp.kind.as_str() {
+        "MESSAGE_CREATE" => message(parse(text)?, state, Kind::New),
         // Discord also sends it when it has looked up a link; only an edit has the time of one.
         "MESSAGE_UPDATE" => {
             let wire: Wire = parse(text)?;
-            if wire.content.is_some() && wire.edited_timestamp.is_some() {
-                if let Some(message) = message(wire, &turn.state, Kind::Edit) {
-                    turn.message(message);
-                }
-            }
+            let is_edit = wire.content.is_some() && wire.edited_timestamp.is_some();
+            if is_edit { message(wire, state, Kind::Edit) } else { None }
         }
-        "MESSAGE_REACTION_ADD" => {
-            if let Some(message) = reaction(parse(text)?, &turn.state) {
-                turn.message(message);
-            }
-        }
-        _ => {}
-    }
-    Ok(())
+        "MESSAGE_REACTION_ADD" => reaction(parse(text)?, state, stamp),
+        _ => None,
+    })
 }
 
 fn message(wire: Wire, state: &State, kind: Kind) -> Option<Message> {
@@ -184,7 +185,7 @@ fn message(wire: Wire, state: &State, kind: Kind) -> Option<Message> {
     })
 }
 
-fn reaction(wire: ReactionAdd, state: &State) -> Option<Message> {
+fn reaction(wire: ReactionAdd, state: &State, stamp: &Stamp) -> Option<Message> {
     let name = wire.emoji.name.filter(|name| !name.is_empty())?;
     let emoji = match &wire.emoji.id {
         Some(_) => format!(":{name}:"),
@@ -194,8 +195,7 @@ fn reaction(wire: ReactionAdd, state: &State) -> Option<Message> {
     let user = wire.member.as_ref().and_then(|member| member.user.as_ref());
     // The same reaction may be taken back and given again, and has no time of its own. Within a
     // session a dispatch has its number, which it keeps when it is sent again.
-    let session = state.session.as_ref().map(|session| session.id.as_str()).unwrap_or_default();
-    let seq = state.seq.unwrap_or_default();
+    let Stamp { session, seq, .. } = stamp;
     Some(Message {
         event_id: format!("{}:reaction:{}:{}:{session}:{seq}", wire.message_id, wire.user_id, emoji),
         id: wire.message_id,
@@ -231,7 +231,7 @@ impl Author {
     }
 }
 
-/// A thread is a channel of its own; a direct conversation is one without a guild.
+/// As the platform tells it, before it is known whether the channel is a thread.
 pub fn address(channel: String, guild: Option<String>) -> Address {
     Address { account: None, peer: channel, guild, team: None, thread: None }
 }

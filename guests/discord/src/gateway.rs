@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::dispatch;
+use crate::places;
 use crate::rest;
 use crate::settings::{Discord, TOKEN};
 use crate::state::{Link, Session, State};
@@ -95,6 +96,7 @@ impl Gateway<'_> {
         // What was asked and not answered is asked again.
         self.turn.state.roles.retain(|_, role| role.is_some());
         self.turn.lazy();
+        places::ask_again(self.settings, self.turn, None);
         self.open()
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::dispatch::{Author, Member, address, conversation, sent_at};
+use crate::places::{self, Channel};
 use crate::settings::Discord;
 use crate::state::State;
 
@@ -40,6 +41,7 @@ struct Interaction {
     application_id: Option<String>,
     token: Option<String>,
     channel_id: Option<String>,
+    channel: Option<Channel>,
     guild_id: Option<String>,
     /// In a guild.
     member: Option<Member>,
@@ -72,7 +74,7 @@ pub fn received(settings: &Discord, context: &Context, turn: &mut Turn<State>, r
     let answer = match interaction.kind {
         PING => json!({ "type": 1 }),
         APPLICATION_COMMAND => {
-            turn.message(message(settings, context, interaction)?);
+            command(settings, context, turn, interaction)?;
             // DEFERRED_CHANNEL_MESSAGE_WITH_SOURCE
             json!({ "type": 5 })
         }
@@ -89,9 +91,18 @@ pub fn received(settings: &Discord, context: &Context, turn: &mut Turn<State>, r
     Ok(())
 }
 
-fn message(settings: &Discord, context: &Context, interaction: Interaction) -> Result<Message, Error> {
+fn command(
+    settings: &Discord,
+    context: &Context,
+    turn: &mut Turn<State>,
+    interaction: Interaction,
+) -> Result<(), Error> {
     let missing = |what| move || invalid(format_args!("a command without {what}"));
     let command = interaction.data.ok_or_else(missing("data"))?;
+    let channel = interaction.channel_id.ok_or_else(missing("channel_id"))?;
+    if let (Some(known), Some(_)) = (interaction.channel, &interaction.guild_id) {
+        places::learn(turn, &channel, known);
+    }
     let (nick, user) = match interaction.member {
         Some(member) => member.split(),
         None => (None, interaction.user),
@@ -102,20 +113,23 @@ fn message(settings: &Discord, context: &Context, interaction: Interaction) -> R
         token: interaction.token.ok_or_else(missing("token"))?,
         ends_at: context.now.saturating_add(TOKEN_MS),
     };
-    Ok(Message {
+    let message = Message {
         event_id: format!("interaction:{}", interaction.id),
         sent_at: sent_at(&interaction.id),
         id: interaction.id,
         kind: Kind::New,
         conversation: conversation(interaction.guild_id.as_deref()),
-        address: address(interaction.channel_id.ok_or_else(missing("channel_id"))?, interaction.guild_id),
+        address: address(channel, interaction.guild_id),
         sender: Sender { name: nick.or_else(|| user.name()), bot: user.bot, id: user.id },
         text: written(settings, &command),
         attachments: vec![],
         reply_to: None,
         mentions_agent: true,
         handle: serde_json::to_vec(&handle).map_err(failed)?,
-    })
+    };
+    let message = places::placed(message, &turn.state);
+    turn.message(message);
+    Ok(())
 }
 
 /// As if it had been written: `/stop now`; of the agent's own command, only what was entered.

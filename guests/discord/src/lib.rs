@@ -7,6 +7,7 @@ mod gateway;
 mod interactions;
 mod limits;
 mod markup;
+mod places;
 mod rest;
 mod roles;
 mod send;
@@ -52,11 +53,18 @@ impl Channel for Discord {
             Event::Response(TaggedResponse { tag, outcome }) => {
                 if let Some(guild) = tag.strip_prefix(roles::TAG) {
                     roles::told(&mut turn, guild, outcome);
+                } else if let Some(channel) = tag.strip_prefix(places::TAG) {
+                    places::told(&mut turn, context, channel, &outcome)?;
                 }
             }
             Event::Webhook(request) => interactions::received(&settings, context, &mut turn, &request)?,
+            Event::Timer(tag) => {
+                if let Some(channel) = tag.strip_prefix(places::TAG) {
+                    places::ask_again(&settings, &mut turn, Some(channel));
+                }
+            }
             // The host closes the connection by itself, with the code that leaves the session to be resumed.
-            Event::Stop | Event::Connected(_) | Event::Frame(_) | Event::Disconnected(_) | Event::Timer(_) => {}
+            Event::Stop | Event::Connected(_) | Event::Frame(_) | Event::Disconnected(_) => {}
         }
         Ok(turn.done())
     }

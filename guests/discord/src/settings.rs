@@ -127,8 +127,7 @@ impl Discord {
             draft_ms: Some(DRAFT_MS),
             file_bytes: Some(FILE_BYTES),
             reactions: true,
-            // A thread is a channel of its own, with an id of its own.
-            threads: false,
+            threads: true,
         };
         Ok(Setup { secrets: vec![TOKEN.into()], origins, webhook: self.public_key.map(interactions), features })
     }

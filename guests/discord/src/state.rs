@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::places::Waiting;
+
 /// Kept by the host. What an earlier version left out has its default.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -16,6 +18,10 @@ pub struct State {
     pub me: Option<String>,
     /// By guild: the role that Discord made for the bot; none where it can't be known.
     pub roles: BTreeMap<String, Option<String>>,
+    /// Channels of guilds: of a thread, the channel that it is in.
+    pub channels: BTreeMap<String, Option<String>>,
+    /// What waits for its channel to be known.
+    pub waiting: Vec<Waiting>,
     /// How the connection stands.
     pub link: Link,
 }

@@ -46,7 +46,8 @@ pub fn continued(context: &Context, settings: &IrcSettings, mut state: State, li
         }
         ("CAP", "ACK") if settings.sasl => vec![send("AUTHENTICATE PLAIN")],
         ("CAP", "ACK" | "NAK") => vec![send("CAP END")],
-        ("AUTHENTICATE", _) => vec![send_secret("AUTHENTICATE", SASL)],
+        // An empty challenge, as PLAIN has it; who was not asked to log in gets no secret.
+        ("AUTHENTICATE", _) if settings.sasl && line.param(0) == "+" => vec![send_secret("AUTHENTICATE", SASL)],
         // RPL_SASLSUCCESS
         ("903", _) => {
             state.phase = Phase::Identified;

@@ -16,8 +16,12 @@ pub struct State {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Link {
-    /// Which of two tags the newest connection has: one is opened before the other is given up.
+    /// Which of the two tags the newest connection has.
     pub odd: bool,
+    /// It has said hello.
+    pub is_up: bool,
+    /// The one before it is open still.
+    pub has_old: bool,
     /// Attempts in a row that did not come to a hello.
     pub failures: u32,
 }

@@ -27,7 +27,7 @@ impl Channel for AnyWebhook {
     fn configure(settings: WebhookSettings) -> Result<Setup, Error> {
         let mut secrets: Vec<String> = vec![];
         let from_verification = settings.verification.secret();
-        let from_challenge = settings.challenge.as_ref().map(|challenge| challenge.secret.as_str());
+        let from_challenge = settings.challenge.as_ref().map(|challenge| challenge.secret_name.as_str());
         let from_reply = settings.reply.iter().flat_map(Reply::secrets);
         for name in from_verification.into_iter().chain(from_challenge).chain(from_reply) {
             if !secrets.iter().any(|known| known == name) {

@@ -55,7 +55,7 @@ fn settings() -> WebhookSettings {
     serde_json::from_value(json!({"reply": {
         "base_url": "https://api.example/v1",
         "path": "/rooms/{/x}/messages?to={peer}",
-        "headers": {"x-room": "{/x}"},
+        "headers": [{"name": "x-room", "value": "{/x}"}],
         "body": {"text": "to {peer}: {text}", "key": "k{secret:key}", "x": "{/x}"},
     }}))
     .unwrap()

@@ -12,14 +12,12 @@ use serde_json::Value;
 
 use crate::AnyWebhook;
 use crate::markdown::CommonMark;
-use crate::settings::{Format, Reply};
+use crate::settings::{Format, HeaderSettings, Reply};
 use crate::shape::Pieces;
 use crate::template::{Answer, Reference, WritePart, Writing, shown};
 
 /// The rate limit that answers count against.
 const LIMIT: &str = "replies";
-/// After so many answers that say "later", with ten minutes between the last of them.
-const TRIES: u32 = 20;
 /// How long a request may take, in milliseconds.
 const TIMEOUT: u32 = 30_000;
 /// So much of an error's body is shown to the operator, in characters.
@@ -109,11 +107,8 @@ pub fn answered(
             return Ok(Next::Rejected(format!("the platform answered with {}: {body}", response.status)).into());
         }
     };
-    if progress.tries >= TRIES {
-        return Ok(Next::Rejected(format!("it was put off {TRIES} times")).into());
-    }
     let wait = limited.unwrap_or_else(|| backoff_ms(progress.tries, random));
-    progress.tries += 1;
+    progress.tries = progress.tries.saturating_add(1);
     let holds = limited.map(|for_ms| Hold { key: LIMIT.into(), for_ms }).into_iter().collect();
     Ok(Step { progress, holds, next: Next::Wait(wait) })
 }
@@ -131,7 +126,7 @@ fn id(reference: &Reference, body: &[u8]) -> Option<String> {
 
 impl Reply {
     fn templates(&self) -> impl Iterator<Item = &Writing> {
-        self.headers.values().chain([&self.path])
+        self.headers.iter().map(|header| &header.value).chain([&self.path])
     }
 
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
@@ -175,13 +170,11 @@ impl Reply {
 
     fn request(&self, answer: &Answer<'_>) -> Result<Outbound, String> {
         let mut headers = vec![];
-        for (name, writing) in &self.headers {
-            headers.push((
-                name.to_ascii_lowercase(),
-                filled(writing, answer, |text| text.replace(char::is_control, " "))?,
-            ));
+        for HeaderSettings { name, value } in &self.headers {
+            headers
+                .push((name.to_ascii_lowercase(), filled(value, answer, |text| text.replace(char::is_control, " "))?));
         }
-        if !self.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")) {
+        if !self.headers.iter().any(|header| header.name.eq_ignore_ascii_case("content-type")) {
             headers.push(("content-type".into(), exoclaw_guest::channel::text("application/json")));
         }
         Ok(Outbound {

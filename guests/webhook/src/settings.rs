@@ -30,7 +30,7 @@ pub struct WebhookSettings {
 pub enum Proof {
     SharedSecret {
         #[serde(default = "secret")]
-        secret: String,
+        secret_name: String,
         header: Option<String>,
         query: Option<String>,
     },
@@ -38,7 +38,7 @@ pub enum Proof {
         #[serde(default)]
         hash: HashName,
         #[serde(default = "secret")]
-        secret: String,
+        secret_name: String,
         header: String,
         #[serde(default)]
         prefix: String,
@@ -68,7 +68,7 @@ impl Default for Proof {
     fn default() -> Self {
         Self::Hmac {
             hash: HashName::Sha256,
-            secret: secret(),
+            secret_name: secret(),
             header: "x-hub-signature-256".into(),
             prefix: "sha256=".into(),
             encoding: EncodingName::Hex,
@@ -107,7 +107,7 @@ pub struct Timestamp {
 pub struct ChallengeSettings {
     pub token_parameter: String,
     #[serde(default = "verify_token")]
-    pub secret: String,
+    pub secret_name: String,
     pub echo_parameter: String,
 }
 
@@ -184,6 +184,15 @@ fn holds((reference, values): (&Reference, &Values), event: &Event<'_>) -> bool 
     }
 }
 
+/// A header of a request. Not a member of a table, since a config file refuses texts under names
+/// like `authorization`, lest a key be written there.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderSettings {
+    pub name: String,
+    pub value: Writing,
+}
+
 /// How an answer is sent.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -193,7 +202,7 @@ pub struct Reply {
     pub method: Method,
     pub path: Writing,
     #[serde(default)]
-    pub headers: BTreeMap<String, Writing>,
+    pub headers: Vec<HeaderSettings>,
     #[serde(default = "answer")]
     pub body: Shape,
     /// Where the platform's answer has the id that it gave.
@@ -301,7 +310,7 @@ impl Proof {
             timestamp.map(signed)
         };
         Ok(match self {
-            Self::SharedSecret { secret, header, query } => {
+            Self::SharedSecret { secret_name: secret, header, query } => {
                 let place = match (header, query) {
                     (Some(header), None) => Place::Header(header),
                     (None, Some(query)) => Place::Query(query),
@@ -309,7 +318,7 @@ impl Proof {
                 };
                 Verification::SharedSecret(SharedSecret { secret, place })
             }
-            Self::Hmac { hash, secret, header, prefix, encoding, template, timestamp: at } => {
+            Self::Hmac { hash, secret_name: secret, header, prefix, encoding, template, timestamp: at } => {
                 let hash = match hash {
                     HashName::Sha1 => Hash::Sha1,
                     HashName::Sha256 => Hash::Sha256,
@@ -330,7 +339,7 @@ impl Proof {
 
     pub fn secret(&self) -> Option<&str> {
         match self {
-            Self::SharedSecret { secret, .. } | Self::Hmac { secret, .. } => Some(secret),
+            Self::SharedSecret { secret_name, .. } | Self::Hmac { secret_name, .. } => Some(secret_name),
             Self::Ed25519 { .. } | Self::Jwt { .. } | Self::None {} => None,
         }
     }
@@ -338,7 +347,7 @@ impl Proof {
 
 impl From<ChallengeSettings> for Challenge {
     fn from(challenge: ChallengeSettings) -> Self {
-        let ChallengeSettings { token_parameter, secret, echo_parameter } = challenge;
+        let ChallengeSettings { token_parameter, secret_name: secret, echo_parameter } = challenge;
         Self { token_parameter, secret, echo_parameter }
     }
 }

@@ -160,7 +160,7 @@ fn no_text_names_a_secret_or_ends_its_string() {
 
 #[test]
 fn nothing_of_an_event_leaves_its_segment_of_the_path() {
-    let with = json!({"reply": {"base_url": "https://api.example/v1/", "path": "/rooms/{/room}/x?to={peer}&k={secret:key}", "headers": {"x-name": "{/room}"}}});
+    let with = json!({"reply": {"base_url": "https://api.example/v1/", "path": "/rooms/{/room}/x?to={peer}&k={secret:key}", "headers": [{"name": "x-name", "value": "{/room}"}]}});
     let request = |room: &str| {
         let body = json!({"id": "1", "sender": "ada", "peer": "a&b=c", "text": "hi", "room": room}).to_string();
         let message = called(&with, &json!({}), body.as_bytes()).unwrap().messages.remove(0);
@@ -255,7 +255,7 @@ fn calls_that_are_no_event_are_refused_and_those_that_fit_nothing_dropped() {
 #[test]
 fn every_verification_can_be_set() {
     let setup = |verification: Value| AnyWebhook::configure(settings(json!({"verification": verification})));
-    let hmac = setup(json!({"kind": "hmac", "hash": "sha1", "secret": "k", "header": "x-s", "prefix": "v0=", "encoding": "base64", "template": "v0:{header:x-t}:{body}", "timestamp": {"header": "x-t"}})).unwrap();
+    let hmac = setup(json!({"kind": "hmac", "hash": "sha1", "secret_name": "k", "header": "x-s", "prefix": "v0=", "encoding": "base64", "template": "v0:{header:x-t}:{body}", "timestamp": {"header": "x-t"}})).unwrap();
     let Verification::Hmac(signed) = hmac.webhook.unwrap().verification else { panic!() };
     assert_eq!((hmac.secrets, signed.timestamp.unwrap().tolerance_seconds), (vec!["k".to_owned()], 300));
     let shared = setup(json!({"kind": "shared-secret", "query": "token"})).unwrap();
@@ -293,7 +293,7 @@ fn settings_that_would_go_wrong_later_are_refused_now() {
 
 #[test]
 fn an_address_without_an_event_can_be_written_to() {
-    let with = json!({"reply": {"base_url": "https://a.example", "path": "/rooms/{peer}", "headers": {"idempotency-key": "{id}"}}});
+    let with = json!({"reply": {"base_url": "https://a.example", "path": "/rooms/{peer}", "headers": [{"name": "idempotency-key", "value": "{id}"}]}});
     let address = Address { account: None, peer: "lab".into(), guild: None, team: None, thread: None };
     let outgoing = Outgoing {
         id: "b".repeat(20),

@@ -11,9 +11,6 @@ use crate::{WhatsApp, WhatsAppSettings, media};
 
 /// The longest text (Cloud API, "Text messages").
 const TEXT: Length = Length::new(4096, Unit::Chars);
-/// After so many answers that say "later", with ten minutes between the last of them.
-const TRIES: u32 = 20;
-
 /// How far it is.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -101,26 +98,24 @@ pub fn answered(
             };
             return next(&call.settings, outgoing, Progress { media: Some(id), tries: 0, ..progress });
         }
-        (Meaning::Later(wait, limit), _) if progress.tries < TRIES => {
+        (Meaning::Later(wait, limit), _) => {
             let key = limit.map(|limit| match limit {
                 Limit::Number => number_key(account),
                 Limit::Conversation => conversation_key(account, outgoing),
             });
             let holds = key.map(|key| Hold { key, for_ms: wait }).into_iter().collect();
-            progress.tries += 1;
+            progress.tries = progress.tries.saturating_add(1);
             Step { progress, holds, next: Next::Wait(wait) }
         }
-        (Meaning::Later(..), _) => Next::Rejected(format!("WhatsApp put it off {TRIES} times")).into(),
         (Meaning::Rejected(why), _) => Next::Rejected(why).into(),
         (Meaning::Unknown(why), Some(_)) => Step { progress, ..Next::Unknown(why).into() },
         // A file that was uploaded twice was sent once.
-        (Meaning::Unknown(why), None) if progress.tries < TRIES => {
+        (Meaning::Unknown(why), None) => {
             let wait = exoclaw_chat::backoff_ms(progress.tries, call.context.random);
             exoclaw_guest::log(exoclaw_guest::Level::Info, &format!("an upload is tried again: {why}"));
-            progress.tries += 1;
+            progress.tries = progress.tries.saturating_add(1);
             Step { progress, holds: vec![], next: Next::Wait(wait) }
         }
-        (Meaning::Unknown(why), None) => Next::Rejected(why).into(),
     })
 }
 

@@ -91,13 +91,19 @@ fn one(value: &Messages, message: payload::Message) -> Option<Message> {
         // The read receipt and the typing indicator belong to a message.
         handle: message.id.into_bytes(),
     };
-    match message.content {
+    fill(&mut said, message.content)?;
+    Some(said)
+}
+
+/// What it says. None where that is nothing to the agent.
+fn fill(said: &mut Message, content: Content) -> Option<()> {
+    match content {
         Content::Text { text } => said.text = text.body,
-        Content::Image { image } => attach(&mut said, image, "image/jpeg"),
-        Content::Video { video } => attach(&mut said, video, "video/mp4"),
-        Content::Audio { audio } => attach(&mut said, audio, "audio/ogg"),
-        Content::Document { document } => attach(&mut said, document, "application/octet-stream"),
-        Content::Sticker { sticker } => attach(&mut said, sticker, "image/webp"),
+        Content::Image { image } => attach(said, image, "image/jpeg"),
+        Content::Video { video } => attach(said, video, "video/mp4"),
+        Content::Audio { audio } => attach(said, audio, "audio/ogg"),
+        Content::Document { document } => attach(said, document, "application/octet-stream"),
+        Content::Sticker { sticker } => attach(said, sticker, "image/webp"),
         Content::Location { location } => said.text = place(&location),
         Content::Contacts { contacts } => said.text = contacts.iter().map(card).collect::<Vec<_>>().join("\n"),
         Content::Interactive { interactive } => {
@@ -109,12 +115,19 @@ fn one(value: &Messages, message: payload::Message) -> Option<Message> {
             said.kind = Kind::Reaction(reaction.emoji.filter(|emoji| !emoji.is_empty())?);
             said.id = Some(reaction.message_id).filter(|id| is_id(id))?;
         }
+        Content::Edit { edit } => {
+            // An edit of an edit there is not.
+            let content = Some(*edit.message.content).filter(|content| !matches!(content, Content::Edit { .. }))?;
+            said.kind = Kind::Edit;
+            said.id = Some(edit.original_message_id).filter(|id| is_id(id))?;
+            fill(said, content)?;
+        }
         Content::Other => {
             log(Level::Info, "a message of a type that is not supported is left out");
             return None;
         }
     }
-    Some(said)
+    Some(())
 }
 
 fn attach(said: &mut Message, media: Media, mime_type: &str) {

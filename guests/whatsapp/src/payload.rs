@@ -108,9 +108,25 @@ pub enum Content {
     Button {
         button: Button,
     },
+    Edit {
+        edit: Edit,
+    },
     /// Orders, calls, changed numbers, and what the API itself calls unsupported.
     #[serde(other)]
     Other,
+}
+
+/// Of numbers that are used in the app, too: what the message says now.
+#[derive(Debug, Deserialize)]
+pub struct Edit {
+    pub original_message_id: String,
+    pub message: Edited,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Edited {
+    #[serde(flatten)]
+    pub content: Box<Content>,
 }
 
 /// What it answers.

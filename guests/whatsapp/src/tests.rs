@@ -162,8 +162,18 @@ fn a_reaction_is_to_its_message_and_one_taken_back_is_none() {
     let reaction = message("REACT");
     assert_eq!((reaction.event_id.as_str(), reaction.id.as_str()), ("wamid.REACT", "wamid.OURS1"));
     assert!(matches!(reaction.kind, Kind::Reaction(emoji) if emoji == "👍"));
-    let left_out = ["UNREACT", "UNSUP", "GROUP", "ELSE"].map(|id| format!("wamid.{id}"));
+    let left_out = ["UNREACT", "UNSUP", "GROUP", "ELSE", "REVOKE"].map(|id| format!("wamid.{id}"));
     assert!(golden().0.iter().all(|message| !left_out.contains(&message.event_id)));
+}
+
+#[test]
+fn an_edit_is_of_its_message_and_says_what_it_says_now() {
+    let edit = message("EDIT");
+    assert_eq!(
+        (edit.event_id.as_str(), edit.id.as_str(), edit.text.as_str()),
+        ("wamid.EDIT", "wamid.TEXT1", "Does it come in blue?")
+    );
+    assert!(matches!(edit.kind, Kind::Edit));
 }
 
 #[test]

@@ -12,13 +12,15 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::counts::Counts;
+use super::directory::{ChannelDirectory, ChannelStatus, ReplayError, Sent, WebhookStatus};
 use super::driver::{Driver, DriverParts, Request};
 use super::line::{Line, LineParts};
-use super::outbox::{DeliveryFrame, Outbox, OutboxParts};
+use super::outbox::{DeliveryFrame, Outbox, OutboxParts, Sends};
 use super::outward::{Outward, SetupError};
 use super::post::Post;
 use super::transport::{TransportLimits, Transports};
-use super::webhook::{Endpoint, VerifierError, WebhookCall};
+use super::way_out::WayOut;
+use super::webhook::{Endpoint, VerifierError, WebhookCall, Webhooks};
 use crate::agent::Dispatcher;
 use crate::config::{ChannelConfig, Config, DeliveryConfig, PluginName};
 use crate::runtime::{ChannelPlugin, Consent, Objection, Proposal, Registry, SwapGuard};
@@ -58,6 +60,9 @@ struct Running {
     endpoint: Option<Endpoint>,
     requests: mpsc::Sender<Request>,
     calls: mpsc::Sender<WebhookCall>,
+    /// Ends the outbox.
+    quiet: CancellationToken,
+    /// Ends the driver.
     stop: CancellationToken,
     outbox: Option<Outbox>,
     /// Until it is started.
@@ -66,7 +71,8 @@ struct Running {
 
 /// What a driver and its outbox will be made of.
 struct Waiting {
-    outward: watch::Sender<Arc<Outward>>,
+    outward: Arc<Outward>,
+    sends: watch::Sender<Arc<dyn Sends>>,
     webhooks: mpsc::Receiver<WebhookCall>,
     frames: (mpsc::Sender<DeliveryFrame>, mpsc::Receiver<DeliveryFrame>),
     requests: mpsc::Receiver<Request>,
@@ -153,27 +159,14 @@ impl Channels {
         }
     }
 
-    /// Puts an event that was set aside to its channel again.
-    ///
-    /// # Errors
-    /// Why it stays set aside.
-    pub async fn replay(&self, event: SetAside) -> Result<(), String> {
-        let requests = match event.channel.parse::<PluginName>() {
-            Ok(name) => self.inner.running().get(&name).map(|running| running.requests.clone()),
-            Err(_) => None,
-        };
-        let requests = requests.ok_or_else(|| format!("there is no channel `{}` now", event.channel))?;
-        let (answer, told) = oneshot::channel();
-        let gone = |_| "the channel has stopped".to_owned();
-        requests.send(Request::Replay { event: Box::new(event), answer }).await.map_err(|_| gone(()))?;
-        told.await.map_err(|_| gone(()))?
-    }
-
     /// Lets what is ready leave, then takes every channel down. To be called when no turn is left.
     pub async fn shut_down(&self) {
         let all: Vec<Running> = std::mem::take(&mut *self.inner.running()).into_values().collect();
-        let flushes = all.iter().filter_map(|running| running.outbox.as_ref()).map(|outbox| outbox.flush(FLUSH));
-        join_all(flushes).await;
+        for running in &all {
+            running.quiet.cancel();
+        }
+        // Before the drivers, whose connections carry frames.
+        join_all(all.iter().filter_map(|running| running.outbox.as_ref()).map(|outbox| outbox.close(FLUSH))).await;
         for running in &all {
             running.stop.cancel();
         }
@@ -193,12 +186,15 @@ impl Inner {
         let name = plugin.plugin().name().clone();
         let config = self.tables.get(&name).cloned().unwrap_or_default();
         let (calls, webhooks) = mpsc::channel(WAITING_CALLS);
-        let endpoint = self.endpoint(&plugin, &config, calls.clone())?;
         let stored = self.dispatcher.store().channel_state(name.as_str()).await;
         let stored = stored.map_err(|error| ChannelError::State { channel: name.clone(), error })?;
         let is_new = stored.is_none();
         let outward = Outward::of(&plugin).map_err(|error| ChannelError::Setup { channel: name.clone(), error })?;
-        let outward = watch::Sender::new(outward);
+        let endpoint = Endpoint::of(&plugin, &config, calls.clone())
+            .map_err(|error| ChannelError::Webhook { channel: name.clone(), error })?;
+        let store = Arc::clone(self.dispatcher.store());
+        let way_out: Arc<dyn Sends> = Arc::new(WayOut { outward: Arc::clone(&outward), store });
+        let sends = watch::Sender::new(way_out);
         let parts = LineParts {
             name,
             config,
@@ -214,10 +210,12 @@ impl Inner {
             endpoint,
             requests,
             calls,
+            quiet: CancellationToken::new(),
             stop: CancellationToken::new(),
             outbox: None,
             waiting: Some(Waiting {
                 outward,
+                sends,
                 webhooks,
                 frames: mpsc::channel(WAITING_FRAMES),
                 requests: asked,
@@ -228,34 +226,23 @@ impl Inner {
 }
 
 impl Inner {
-    /// The webhook of a channel that has one.
-    fn endpoint(
-        &self,
-        plugin: &ChannelPlugin,
-        config: &ChannelConfig,
-        calls: mpsc::Sender<WebhookCall>,
-    ) -> Result<Option<Endpoint>, ChannelError> {
-        Endpoint::of(plugin, config, calls)
-            .map_err(|error| ChannelError::Webhook { channel: plugin.plugin().name().clone(), error })
-    }
-
     fn open(&self, running: &mut Running) {
         let Some(waiting) = &running.waiting else { return };
         let outbox = Outbox::start(OutboxParts {
             line: Arc::clone(&running.line),
-            sends: waiting.outward.subscribe(),
+            sends: waiting.sends.subscribe(),
             frames: waiting.frames.0.clone(),
-            stop: running.stop.clone(),
-            tasks: self.tasks.clone(),
+            clock: Arc::new(Timestamp::now),
+            stop: running.quiet.clone(),
         });
-        self.post.attach(running.line.name.clone(), outbox.clone());
+        self.post.attach(outbox.clone());
         running.outbox = Some(outbox);
     }
 
     fn drive(&self, running: &mut Running) {
         let (Some(waiting), Some(outbox)) = (running.waiting.take(), &running.outbox) else { return };
-        let Waiting { outward, webhooks, frames: (_, frames), requests, is_new } = waiting;
-        let transports = Transports::new(outward.borrow().clone(), TransportLimits::default());
+        let Waiting { outward, sends, webhooks, frames: (_, frames), requests, is_new } = waiting;
+        let transports = Transports::new(outward, TransportLimits::default());
         info!(channel = %running.line.name, platform = running.line.plugin().platform(), "the channel starts");
         let driver = Driver::new(DriverParts {
             line: Arc::clone(&running.line),
@@ -265,7 +252,7 @@ impl Inner {
             frames,
             requests,
             outbox: outbox.clone(),
-            outward,
+            sends,
             is_new,
             stop: running.stop.clone(),
         });
@@ -276,8 +263,14 @@ impl Inner {
     fn remove(&self, name: &PluginName) {
         if let Some(running) = self.running().remove(name) {
             info!(channel = %name, "the channel's plugin is gone: it stops");
-            self.post.detach(name);
-            running.stop.cancel();
+            let outbox = self.post.detach(name.as_str());
+            self.tasks.spawn(async move {
+                running.quiet.cancel();
+                if let Some(outbox) = outbox {
+                    outbox.close(FLUSH).await;
+                }
+                running.stop.cancel();
+            });
         }
     }
 }
@@ -324,13 +317,18 @@ impl Inner {
     /// Tries a channel's new version. What comes back switches to it.
     async fn replace(self: &Arc<Self>, plugin: ChannelPlugin) -> Result<Box<dyn FnOnce() + Send>, String> {
         let name = plugin.plugin().name().clone();
-        let (requests, config, calls) = {
+        let (requests, config, calls, before) = {
             let running = self.running();
             let Some(running) = running.get(&name) else { return Ok(Box::new(|| {})) };
-            (running.requests.clone(), running.line.config.clone(), running.calls.clone())
+            let Running { requests, line, calls, endpoint, .. } = running;
+            (requests.clone(), line.config.clone(), calls.clone(), endpoint.clone())
         };
-        let endpoint = self.endpoint(&plugin, &config, calls).map_err(|error| error.to_string())?;
         let outward = Outward::of(&plugin).map_err(|error| error.to_string())?;
+        let endpoint = match &before {
+            Some(before) => before.replaced(&plugin, &config),
+            None => Endpoint::of(&plugin, &config, calls),
+        };
+        let endpoint = endpoint.map_err(|error| error.to_string())?;
         let (answer, tried) = oneshot::channel();
         let gone = || format!("the channel `{name}` has stopped; restart the gateway");
         let asked = Request::Try { outward, plugin, answer };
@@ -344,5 +342,47 @@ impl Inner {
             // A driver that has gone meanwhile has nothing to switch.
             let _ = go.send(());
         }))
+    }
+}
+
+impl Webhooks for Channels {
+    fn endpoint(&self, channel: &str) -> Option<Endpoint> {
+        self.inner.running().get(channel)?.endpoint.clone()
+    }
+}
+
+impl ChannelDirectory for Channels {
+    fn channels(&self) -> Vec<ChannelStatus> {
+        self.inner.running().values().map(Running::status).collect()
+    }
+
+    fn replay(&self, event: SetAside) -> BoxFuture<'static, Result<(), ReplayError>> {
+        let requests = self.inner.running().get(event.channel.as_str()).map(|running| running.requests.clone());
+        let gone = ReplayError::NoChannel(event.channel.clone());
+        async move {
+            let Some(requests) = requests else { return Err(gone) };
+            let (answer, told) = oneshot::channel();
+            let asked = Request::Replay { event: Box::new(event), answer };
+            if requests.send(asked).await.is_err() {
+                return Err(gone);
+            }
+            told.await.map_err(|_| gone)?.map_err(ReplayError::Stays)
+        }
+        .boxed()
+    }
+}
+
+impl Running {
+    fn status(&self) -> ChannelStatus {
+        let reported = self.line.health();
+        ChannelStatus {
+            name: self.line.name.to_string(),
+            platform: self.line.plugin().platform().to_owned(),
+            health: reported.health,
+            since: reported.since,
+            webhook: self.endpoint.as_ref().map(WebhookStatus::of),
+            received: self.counts.received(),
+            sent: Sent::default(),
+        }
     }
 }

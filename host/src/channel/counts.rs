@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::directory::Received;
 use super::driver::Taken;
 
 /// Of one channel.
@@ -20,6 +21,17 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    pub(super) fn received(&self) -> Received {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Received {
+            events: read(&self.events),
+            messages: read(&self.messages),
+            noted: read(&self.noted),
+            repeats: read(&self.repeats),
+            set_aside: read(&self.set_aside),
+        }
+    }
+
     pub(super) fn took(&self, taken: &Taken) {
         self.messages.fetch_add(taken.accepted, Ordering::Relaxed);
         self.noted.fetch_add(taken.noted, Ordering::Relaxed);

@@ -13,6 +13,7 @@
 
 mod channels;
 mod counts;
+mod directory;
 mod driver;
 mod gate;
 mod line;
@@ -23,9 +24,11 @@ mod route;
 #[cfg(test)]
 mod testing;
 mod transport;
-mod webhook;
+mod way_out;
+pub mod webhook;
 
 pub use channels::{ChannelError, Channels};
+pub use directory::{ChannelDirectory, ChannelStatus, NoChannels, Received, ReplayError, Sent, WebhookStatus};
 pub use line::ChannelHealth;
 pub use outbox::{OrderError, OutboxEntry, OutboxList, OutboxState};
 pub use outward::SetupError;

@@ -13,7 +13,7 @@ use crate::config::{AgentConfig, AgentName, ChannelConfig, Config, LimitsConfig,
 use crate::provider::{EventStream, Jitter, Provider, ProviderError, Providers, Request};
 use crate::runtime::bindings::channel::{Address, Conversation, Kind, Message, Sender};
 use crate::runtime::{ChannelPlugin, PluginSpec, Registry, Runtime, Services, Source};
-use crate::store::{DynStore, MemoryLimits, MemoryStore, Store, Timestamp};
+use crate::store::{DynStore, MemoryLimits, MemoryStore, Timestamp};
 
 pub(super) type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 

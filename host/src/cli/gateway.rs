@@ -71,6 +71,7 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         version: env!("CARGO_PKG_VERSION"),
         demo: demo.is_some().then(|| DEMO.to_owned()),
         storage: url,
+        channels: Arc::new(channels.clone()),
     };
     let gateway = Gateway::bind(&config.gateway, token.as_ref(), state).map_err(CliError::failed)?;
     // Once the address is ours, and before anyone is heard. Turns that go on may have drafts to go on with.

@@ -39,7 +39,11 @@ fn a_mention_in_a_guild_addresses_the_agent_and_goes_from_the_text() {
         .replace(r#""channel_id""#, r#""guild_id": "6", "member": {"nick": "Countess"}, "channel_id""#)
         .replace("Hi there", "<@42> /status")
         .replace(r#""mentions": []"#, r#""mentions": [{"id": "42", "username": "agent", "bot": true}]"#);
-    assert_eq!(life.frame(&create(2, &wire)), ["GET https://discord.com/api/v10/guilds/6/roles"]);
+    let asked = ["GET https://discord.com/api/v10/guilds/6/roles", "GET https://discord.com/api/v10/channels/5"];
+    assert_eq!(life.frame(&create(2, &wire)), asked);
+    assert_eq!((life.messages.len(), life.stored), (0, Stored::Durably), "it waits");
+    assert!(life.response("channel:5", 200, r#"{"id": "5", "type": 0, "guild_id": "6", "parent_id": "4"}"#).is_empty());
+    assert_eq!(life.stored, Stored::Durably);
     let message = &life.messages[0];
     assert_eq!(message.text, "/status");
     assert!(message.mentions_agent);
@@ -58,6 +62,7 @@ fn a_mention_of_the_bots_own_role_addresses_the_agent() {
     life.frame(&create(2, &wire));
     let roles = r#"[{"id": "6", "name": "@everyone"}, {"id": "41", "tags": {"bot_id": "40"}}, {"id": "43", "tags": {"bot_id": "42"}}]"#;
     assert!(life.response("roles:6", 200, roles).is_empty());
+    life.response("channel:5", 200, r#"{"id": "5", "type": 0}"#);
     assert!(life.frame(&create(3, &wire)).is_empty(), "roles are asked for once");
     assert!(life.messages[0].mentions_agent);
     assert_eq!(life.messages[0].text, "hello");
@@ -109,6 +114,8 @@ fn an_edit_is_another_event_of_the_same_message() {
 #[test]
 fn a_reaction_is_an_event_that_may_come_twice() {
     let mut life = Life::ready();
+    life.frame(&create(2, &DIRECT.replace(r#""channel_id""#, r#""guild_id": "6", "channel_id""#)));
+    life.response("channel:5", 200, r#"{"id": "5", "type": 0}"#);
     let reaction = |s: u64| {
         format!(
             r#"{{"op": 0, "t": "MESSAGE_REACTION_ADD", "s": {s}, "d": {{"user_id": "7", "channel_id": "5", "message_id": "9", "guild_id": "6", "member": {{"user": {{"id": "7", "username": "ada"}}}}, "emoji": {{"id": null, "name": "👍"}}, "message_author_id": "42", "burst": false, "type": 0}}}}"#
@@ -138,6 +145,72 @@ fn files_forwards_and_stickers_are_told() {
     assert_eq!(message.text, "look\n\n[forwarded] news\n\n[sticker: wave]");
     let kinds: Vec<&str> = message.attachments.iter().map(|file| file.mime_type.as_str()).collect();
     assert_eq!(kinds, ["text/plain", "application/octet-stream"]);
+}
+
+/// In a guild, and as what Discord says of the channel.
+fn in_guild() -> String {
+    DIRECT.replace(r#""channel_id""#, r#""guild_id": "6", "channel_id""#)
+}
+
+#[test]
+fn a_thread_belongs_to_its_channel() {
+    let mut life = Life::ready();
+    life.frame(&create(2, &in_guild()));
+    life.frame(&create(3, &in_guild().replace("0000001", "0000002").replace("Hi there", "and more")));
+    assert!(life.messages.is_empty());
+    // Sent again by a gateway that was cut.
+    assert!(
+        life.frame(&create(3, &in_guild().replace("0000001", "0000002").replace("Hi there", "and more"))).is_empty()
+    );
+    life.response("channel:5", 200, r#"{"id": "5", "type": 11, "guild_id": "6", "parent_id": "4"}"#);
+    let texts: Vec<&str> = life.messages.iter().map(|message| message.text.as_str()).collect();
+    assert_eq!(texts, ["Hi there", "and more"]);
+    let address = &life.messages[1].address;
+    assert_eq!((address.peer.as_str(), address.thread.as_deref()), ("4", Some("5")));
+    // From now on it is known.
+    assert!(life.frame(&create(4, &in_guild().replace("0000001", "0000003"))).is_empty());
+    assert_eq!(life.messages[0].address.peer, "4");
+}
+
+#[test]
+fn what_waits_for_its_channel_outlives_a_restart() {
+    let mut life = Life::ready();
+    life.frame(&create(2, &in_guild()));
+    let said = life.event(Event::Start(exoclaw_guest::channel::Start::Restart));
+    assert_eq!(said[0], "GET https://discord.com/api/v10/channels/5");
+    life.response("channel:5", 200, r#"{"id": "5", "type": 0}"#);
+    assert_eq!((life.messages.len(), life.stored), (1, Stored::Durably));
+}
+
+#[test]
+fn a_channel_that_can_not_be_asked_for_is_taken_for_what_it_seems_to_be() {
+    let mut life = Life::ready();
+    life.frame(&create(2, &in_guild()));
+    let mut pauses = vec![];
+    while life.messages.is_empty() {
+        let said = life.response("channel:5", 503, "");
+        if let Some(timer) = said.first() {
+            assert!(timer.starts_with("timer channel:5 "), "{said:?}");
+            pauses.push(timer.clone());
+            assert_eq!(life.timer("channel:5"), ["GET https://discord.com/api/v10/channels/5"]);
+        }
+    }
+    assert_eq!((pauses.len(), life.messages[0].address.peer.as_str()), (5, "5"));
+    let mut life = Life::ready();
+    life.frame(&create(2, &in_guild()));
+    life.response("channel:5", 403, r#"{"message": "Missing Access", "code": 50001}"#);
+    assert_eq!(life.messages.len(), 1);
+}
+
+#[test]
+fn what_waits_is_bounded() {
+    let mut life = Life::ready();
+    for index in 0..100 {
+        let wire = in_guild().replace("1100000000000000001", &format!("11{index:017}"));
+        life.frame(&create(2 + index, &wire.replace("Hi there", &"x".repeat(4_000))));
+        assert!(life.state.len() < 256 << 10, "{}", life.state.len());
+    }
+    assert_eq!(life.messages.len(), 1, "what finds no room goes on at once");
 }
 
 #[test]

@@ -22,11 +22,12 @@ use tracing::{debug, error, info, warn};
 
 use super::counts::Counts;
 use super::line::{ChannelHealth, Line};
-use super::outbox::{DeliveryFrame, Outbox};
+use super::outbox::{DeliveryFrame, Outbox, Sends};
 use super::outward::Outward;
 use super::transport::Transports;
+use super::way_out::WayOut;
 use super::webhook::{WebhookAnswer, WebhookCall};
-use crate::runtime::bindings::channel::{Action, Event, Health, Incoming, NextState, Start};
+use crate::runtime::bindings::channel::{Action, Event, Health, Incoming, NextState, Start, TransportError};
 use crate::runtime::{ChannelPlugin, trial};
 use crate::store::{MAX_SET_ASIDE, NewSetAside, SetAside, SetAsideId, Timestamp};
 use ask::{Asked, Source};
@@ -70,7 +71,7 @@ pub(super) struct DriverParts {
     /// Told that there may be something to send.
     pub(super) outbox: Outbox,
     /// Told the new way out at a switch.
-    pub(super) outward: tokio::sync::watch::Sender<Arc<Outward>>,
+    pub(super) sends: tokio::sync::watch::Sender<Arc<dyn Sends>>,
     /// Whether the store had no state of it.
     pub(super) is_new: bool,
     pub(super) stop: CancellationToken,
@@ -418,15 +419,15 @@ impl Driver {
     }
 
     fn frame(&mut self, frame: DeliveryFrame) {
-        let DeliveryFrame { frame, answer } = frame;
+        let DeliveryFrame { frame, result } = frame;
         match self.parts.transports.send_frame(&frame) {
-            Ok(written) => {
+            Ok(ticket) => {
                 self.writing.spawn(async move {
-                    let _ = answer.send(written.written().await.map_err(|error| format!("{error:?}")));
+                    let _ = result.send(ticket.written().await);
                 });
             }
             Err(error) => {
-                let _ = answer.send(Err(error.to_string()));
+                let _ = result.send(Err(TransportError::NotSent(error.to_string())));
             }
         }
     }
@@ -459,7 +460,7 @@ impl Driver {
         info!(channel = %line.name, "the channel goes on with its new version");
         self.parts.transports.close(LAST_ACTIONS).await;
         self.parts.transports.replace_outward(Arc::clone(&outward));
-        self.parts.outward.send_replace(outward);
+        self.parts.sends.send_replace(Arc::new(WayOut { outward, store: Arc::clone(&line.store) }));
         line.set_plugin(plugin);
         self.rests = Rests::default();
         self.take(&Event::Start(Start::Reload), incoming, None, Source::Once).await.map(drop)

@@ -13,17 +13,19 @@ mod files;
 mod multipart;
 mod receive;
 #[cfg(test)]
-pub(super) mod tests;
+pub(super) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::http::{request, response};
-use hyper::{Method, Request, Response, Uri};
+use hyper::{Method, Request, Response};
 use tokio::time::Instant;
 
 use crate::config::{Origin, PluginName};
-use crate::net::{GuardedClient, OutDeadlines, RequestBody, ResponseBody, Spoken, Stream};
+use crate::net::{GuardedClient, OutDeadlines, ResponseBody, Spoken, Stream};
 use crate::runtime::ChannelPlugin;
 use crate::runtime::bindings::channel::{self, Outbound, Piece};
 use crate::runtime::channel_out::{self, ChannelOut};
@@ -34,7 +36,7 @@ pub(super) use address::{Address, Protocol};
 pub use error::SetupError;
 pub(super) use error::{OutwardError, Unsent};
 pub(super) use files::{FileSource, FileSourceError, NoFiles, OpenFile, SessionSource};
-pub(super) use receive::{Download, DownloadBody, DownloadError, Hidden};
+pub(super) use receive::{Download, DownloadError, Hidden};
 
 /// The longest that one request may take, its answer included.
 const MAX_TIMEOUT: Duration = Duration::from_secs(120);

@@ -195,6 +195,11 @@ impl Connections {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.heard.len()
+    }
+
     pub(super) fn let_all_go(&mut self) {
         for (_, current) in self.current.drain() {
             current.drop_by_host();

@@ -204,6 +204,14 @@ impl Transports {
     }
 }
 
+#[cfg(test)]
+impl Transports {
+    /// Frames that wait to be heard.
+    fn connections_waiting(&self) -> usize {
+        self.connections.waiting()
+    }
+}
+
 fn checked(tag: String) -> Result<String, ActionError> {
     if tag.len() > MAX_TAG { Err(ActionError::Tag) } else { Ok(tag) }
 }

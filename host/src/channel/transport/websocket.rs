@@ -1,10 +1,8 @@
 //! WebSocket messages (RFC 6455).
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper::http::request;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -66,8 +64,8 @@ pub(super) async fn talk(talk: &mut Talk, address: &Address) -> Option<End> {
         Over::LetGo(Some(close)) => {
             let goodbye = async {
                 if outlet.0.send(Message::Close(close_frame(close))).await.is_ok() {
-                    // Until the peer has answered, and hung up.
-                    while let Some(Ok(_)) = stream.next().await {}
+                    // Until the peer has said the same.
+                    while stream.next().await.is_some_and(|message| message.is_ok_and(|message| !message.is_close())) {}
                 }
             };
             briefly(limits, goodbye).await;
@@ -115,8 +113,8 @@ async fn read(stream: &mut SplitStream<Socket>, limits: &TransportLimits, ear: &
             Message::Text(text) => Frame::Text(ear.hidden_text(text.into()).await),
             Message::Binary(bytes) => Frame::Binary(ear.hidden(bytes).await.into()),
             Message::Close(frame) => {
-                // The next look writes the answer to it. A peer that then does not hang up is not waited for.
-                let _ = timeout(SOON, stream.next()).await;
+                // A look writes the answer to it; that the peer then hangs up is not waited for.
+                let _ = stream.next().now_or_never();
                 return closed(frame).into();
             }
             Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
@@ -124,9 +122,6 @@ async fn read(stream: &mut SplitStream<Socket>, limits: &TransportLimits, ear: &
         ear.frame(frame).await;
     }
 }
-
-/// How long a peer that closes may take to hang up, before the channel hears of it.
-const SOON: Duration = Duration::from_secs(1);
 
 fn closed(frame: Option<CloseFrame>) -> End {
     match frame {
