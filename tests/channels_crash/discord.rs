@@ -55,14 +55,13 @@ async fn killed_behind_discord_it_loses_nothing_and_repeats_nothing() {
 
     let mut gateway = lives.peace().await;
     answered(messages).await;
-    let shown = discord.messages().all();
     let names: BTreeSet<String> = (0..messages).map(name).chain(["at first".to_owned()]).collect();
     audit::one_turn_each(&gateway, &names).await;
-    let unknown = audit::unknown(&gateway).await;
     gateway.terminate();
     let (code, logs) = gateway.ended().await;
     assert_eq!(code, Some(0), "it goes down in order: {logs:#?}");
 
+    let shown = discord.messages().all();
     let identified = discord.gateway().acts().count(|act| act == "identify");
     assert_eq!(identified, 1, "every life but the first resumes");
     let contents: BTreeSet<&str> = shown.iter().map(|shown| shown.content.as_str()).collect();
@@ -73,5 +72,6 @@ async fn killed_behind_discord_it_loses_nothing_and_repeats_nothing() {
         discord.repeats()
     );
     assert_eq!(contents.len(), shown.len(), "a reply is there twice");
+    let unknown = audit::unknown(lives.home.path()).await;
     assert!(unknown.is_empty(), "Discord can tell: {unknown:#?}");
 }

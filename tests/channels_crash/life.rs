@@ -34,6 +34,7 @@ pub(crate) async fn model(dice: Dice) -> FakeProvider {
 /// A gateway with this channel, in a folder that outlives it.
 pub(crate) struct Lives {
     builder: Builder,
+    pub(crate) home: Arc<TempDir>,
     dice: Dice,
     /// When it was killed, in order.
     pub(crate) kills: Vec<Instant>,
@@ -48,7 +49,7 @@ impl Lives {
             .agent("context_tokens = 300")
             .tables("[limits.plugin]\nrate = 1000000\n")
             .tables(tables);
-        Self { builder: channel.on(builder), dice, kills: Vec::new() }
+        Self { builder: channel.on(builder), home, dice, kills: Vec::new() }
     }
 
     /// One that is left alone.
