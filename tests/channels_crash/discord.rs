@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::audit;
 use crate::chosen;
-use crate::life::{Lives, answer_to, model, name, pause, unanswered};
+use crate::life::{Lives, OPEN, answer_to, model, name, pause, unanswered};
 use crate::platform::discord::Shown;
 use crate::platform::{Discord, Scheme};
 
@@ -36,6 +36,10 @@ async fn killed_behind_discord_it_loses_nothing_and_repeats_nothing() {
         let (channels, ada) = (channels.clone(), ada.clone());
         async move {
             for number in 0..messages {
+                let few = |shown: &Vec<Shown>| {
+                    unanswered(number, shown.iter().map(|shown| shown.content.as_str())).len() < OPEN
+                };
+                discord.messages().until("people are answered", few).await;
                 discord.says(&channels[dice.below(CHANNELS)], &ada, &name(number));
                 said.store(number + 1, Ordering::SeqCst);
                 tokio::time::sleep(pause(&mut dice)).await;

@@ -11,6 +11,10 @@ use crate::harness::{Builder, FakeProvider, Gate, Gateway, Reply, Request, Wire}
 use crate::platform::config::Channel;
 use crate::platform::dice::Dice;
 
+/// Messages that may wait for their answers at once. Beyond `[limits] queued` in one session, their senders would be
+/// told to wait.
+pub(crate) const OPEN: usize = 24;
+
 /// What is answered to a message.
 pub(crate) fn answer_to(text: &str) -> String {
     format!("You said: {text}")

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::audit::{self, Sent};
 use crate::chosen;
-use crate::life::{Lives, model, name, pause, unanswered};
+use crate::life::{Lives, OPEN, model, name, pause, unanswered};
 use crate::platform::telegram::Shown;
 use crate::platform::{Scheme, Telegram};
 
@@ -28,6 +28,9 @@ async fn killed_behind_telegram_it_loses_nothing_and_repeats_only_what_telegram_
         let (telegram, said, mut dice) = (Arc::clone(&telegram), Arc::clone(&said), dice.split(4));
         async move {
             for number in 0..messages {
+                let few =
+                    |shown: &Vec<Shown>| unanswered(number, shown.iter().map(|shown| shown.text.as_str())).len() < OPEN;
+                telegram.messages().until("people are answered", few).await;
                 let (chat, user) = &people[dice.below(PEOPLE)];
                 telegram.says(chat, user, &name(number));
                 said.store(number + 1, Ordering::SeqCst);
