@@ -1,11 +1,17 @@
 //! What is left in the end: on the platform, in the history, and in the outbox.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
+use exoclaw::channel::OutboxList;
+use exoclaw::config::ByteSize;
+use exoclaw::store::sqlite::{Durability, SqliteOptions, SqliteStore};
+use exoclaw::store::{DynStore, Timestamp};
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Gateway, exoclaw};
+use crate::harness::{Client, Gateway};
 use crate::life::Lives;
 
 /// A reply on the platform: of which message, in which conversation, and when it was put there.
@@ -49,22 +55,39 @@ async fn pages(client: &mut Client, method: &str, list: &str, mut params: Value,
     }
 }
 
-/// The replies that may have been sent without the gateway's knowing, as its owner is told.
-pub(crate) async fn unknown(gateway: &Gateway) -> Vec<Value> {
-    let listed = exoclaw(gateway.home(), &["outbox", "list", "--json", "--url", &gateway.url()]).await;
-    let mut page: Value = serde_json::from_str(listed.stdout()).expect("JSON");
-    let deliveries = page["deliveries"].as_array_mut().map(std::mem::take).expect("a list of deliveries");
-    deliveries.into_iter().filter(|delivery| delivery["state"] == "unknown").collect()
+/// How often each reply may have been sent without the gateway's knowing, as `exoclaw outbox list --unknown` has it.
+pub(crate) async fn unknown(home: &Path) -> BTreeMap<String, u32> {
+    let store = SqliteStore::open(SqliteOptions {
+        path: home.join(".exoclaw/exoclaw.db"),
+        durability: Durability::Process,
+        files: ByteSize::mib(256),
+        session_files: ByteSize::mib(64),
+    });
+    let store: DynStore = Arc::new(store.expect("what the gateway left opens"));
+    let list = OutboxList { unknown: true, ..OutboxList::default() };
+    let (mut after, mut unknown) = (None, BTreeMap::new());
+    loop {
+        let page = list.page(&store, after, 500, Timestamp::now()).await.expect("a page of the outbox");
+        for entry in page.items {
+            let message = entry.text.strip_prefix("You said: ").expect("an answer").to_owned();
+            assert_eq!(unknown.insert(message, entry.unknown), None, "two deliveries of one answer: {}", entry.text);
+        }
+        after = page.next;
+        if after.is_none() {
+            return unknown;
+        }
+    }
 }
 
 /// Of each message that was answered more than once, whether a kill can be the reason: each answer but the last was the
-/// newest of its conversation when the gateway was killed, so that nobody had heard of it yet. Returns the messages.
-pub(crate) fn doubles(sent: &[Sent], lives: &Lives) -> BTreeSet<String> {
+/// newest of its conversation when the gateway was killed, so that nobody had heard of it yet. Returns how many too many
+/// there are of each.
+pub(crate) fn doubles(sent: &[Sent], lives: &Lives) -> BTreeMap<String, u32> {
     let mut by_message: BTreeMap<&str, Vec<&Sent>> = BTreeMap::new();
     for reply in sent {
         by_message.entry(&reply.message).or_default().push(reply);
     }
-    let mut doubles = BTreeSet::new();
+    let mut doubles = BTreeMap::new();
     for (message, replies) in by_message.into_iter().filter(|(_, replies)| replies.len() > 1) {
         for pair in replies.windows(2) {
             let (life, next) = (lives.life_at(pair[0].at), lives.life_at(pair[1].at));
@@ -75,7 +98,7 @@ pub(crate) fn doubles(sent: &[Sent], lives: &Lives) -> BTreeSet<String> {
             });
             assert!(later.is_none(), "{message} was sent again though {later:?} had followed it: {replies:#?}");
         }
-        doubles.insert(message.to_owned());
+        doubles.insert(message.to_owned(), replies.len() as u32 - 1);
     }
     doubles
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::audit;
 use crate::chosen;
-use crate::life::{Lives, answer_to, model, pause};
+use crate::life::{Lives, OPEN, answer_to, model, name, pause, unanswered};
 use crate::platform::discord::Shown;
 use crate::platform::{Discord, Scheme};
 
@@ -30,41 +30,42 @@ async fn killed_behind_discord_it_loses_nothing_and_repeats_nothing() {
     discord.shown(&channels[0], &answer_to("at first")).await;
     lives.died(gateway);
 
-    let done = Arc::new(AtomicBool::new(false));
-    let mut names: BTreeSet<String> = (0..messages).map(|number| format!("message {number}")).collect();
+    let said = Arc::new(AtomicUsize::new(0));
     let writer = tokio::spawn({
-        let (discord, done, mut dice) = (Arc::clone(&discord), Arc::clone(&done), dice.split(4));
+        let (discord, said, mut dice) = (Arc::clone(&discord), Arc::clone(&said), dice.split(4));
         let (channels, ada) = (channels.clone(), ada.clone());
         async move {
             for number in 0..messages {
-                discord.says(&channels[dice.below(CHANNELS)], &ada, &format!("message {number}"));
+                let few = |shown: &Vec<Shown>| {
+                    unanswered(number, shown.iter().map(|shown| shown.content.as_str())).len() < OPEN
+                };
+                discord.messages().until("people are answered", few).await;
+                discord.says(&channels[dice.below(CHANNELS)], &ada, &name(number));
+                said.store(number + 1, Ordering::SeqCst);
                 tokio::time::sleep(pause(&mut dice)).await;
             }
-            done.store(true, Ordering::SeqCst);
         }
     });
-    while !done.load(Ordering::SeqCst) {
-        lives.violence().await;
-    }
-    for _ in 0..3 {
-        lives.violence().await;
+    let answered = async |said: usize| {
+        let all = |shown: &Vec<Shown>| unanswered(said, shown.iter().map(|shown| shown.content.as_str())).is_empty();
+        discord.messages().until(&format!("the first {said} messages are answered"), all).await;
+    };
+    let mut more = 3;
+    while more > 0 {
+        more -= usize::from(writer.is_finished());
+        lives.violence(answered(said.load(Ordering::SeqCst))).await;
     }
     writer.await.expect("a writer who found nothing wrong");
 
     let mut gateway = lives.peace().await;
-    names.insert("at first".into());
-    let answered = names.iter().map(|name| answer_to(name)).collect::<BTreeSet<_>>();
-    let all = |shown: &Vec<Shown>| {
-        let contents: BTreeSet<&str> = shown.iter().map(|shown| shown.content.as_str()).collect();
-        answered.iter().all(|text| contents.contains(text.as_str()))
-    };
-    let shown = discord.messages().until("every message is answered", all).await;
+    answered(messages).await;
+    let names: BTreeSet<String> = (0..messages).map(name).chain(["at first".to_owned()]).collect();
     audit::one_turn_each(&gateway, &names).await;
-    let unknown = audit::unknown(&gateway).await;
     gateway.terminate();
     let (code, logs) = gateway.ended().await;
     assert_eq!(code, Some(0), "it goes down in order: {logs:#?}");
 
+    let shown = discord.messages().all();
     let identified = discord.gateway().acts().count(|act| act == "identify");
     assert_eq!(identified, 1, "every life but the first resumes");
     let contents: BTreeSet<&str> = shown.iter().map(|shown| shown.content.as_str()).collect();
@@ -75,5 +76,6 @@ async fn killed_behind_discord_it_loses_nothing_and_repeats_nothing() {
         discord.repeats()
     );
     assert_eq!(contents.len(), shown.len(), "a reply is there twice");
+    let unknown = audit::unknown(lives.home.path()).await;
     assert!(unknown.is_empty(), "Discord can tell: {unknown:#?}");
 }

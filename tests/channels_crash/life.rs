@@ -1,7 +1,7 @@
 //! The gateway's lives, and the people who write meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -10,6 +10,10 @@ use tokio::time::sleep;
 use crate::harness::{Builder, FakeProvider, Gate, Gateway, Reply, Request, Wire};
 use crate::platform::config::Channel;
 use crate::platform::dice::Dice;
+
+/// Messages that may wait for their answers at once. Beyond `[limits] queued` in one session, their senders would be
+/// told to wait.
+pub(crate) const OPEN: usize = 24;
 
 /// What is answered to a message.
 pub(crate) fn answer_to(text: &str) -> String {
@@ -34,11 +38,10 @@ pub(crate) async fn model(dice: Dice) -> FakeProvider {
 /// A gateway with this channel, in a folder that outlives it.
 pub(crate) struct Lives {
     builder: Builder,
+    pub(crate) home: Arc<TempDir>,
     dice: Dice,
     /// When it was killed, in order.
     pub(crate) kills: Vec<Instant>,
-    /// Counts lives, for those who note what happened in which.
-    pub(crate) life: Arc<AtomicU32>,
 }
 
 impl Lives {
@@ -50,7 +53,7 @@ impl Lives {
             .agent("context_tokens = 300")
             .tables("[limits.plugin]\nrate = 1000000\n")
             .tables(tables);
-        Self { builder: channel.on(builder), dice, kills: Vec::new(), life: Arc::default() }
+        Self { builder: channel.on(builder), home, dice, kills: Vec::new() }
     }
 
     /// One that is left alone.
@@ -58,17 +61,20 @@ impl Lives {
         self.builder.clone().start().await
     }
 
-    /// A life that ends by SIGKILL: mostly short, now and then long enough for something to come to its end, and now
-    /// and then before it has begun.
-    pub(crate) async fn violence(&mut self) {
-        let gateway = if self.dice.once_in(8) {
+    /// A life that ends by SIGKILL: mostly short, now and then before it has begun. One in three goes on until
+    /// `caught_up`, since a turn that is cut off more often than three times is given up, and its user told so.
+    pub(crate) async fn violence(&mut self, caught_up: impl Future<Output = ()>) {
+        let long = self.kills.len() % 3 == 2;
+        let gateway = if !long && self.dice.once_in(6) {
             let starting = self.builder.clone().launch();
             sleep(self.dice.millis(0..200)).await;
             starting
         } else {
             let gateway = self.builder.clone().start().await;
-            let life = if self.dice.once_in(4) { self.dice.millis(300..1_500) } else { self.dice.millis(20..300) };
-            sleep(life).await;
+            if long {
+                caught_up.await;
+            }
+            sleep(self.dice.millis(20..400)).await;
             gateway
         };
         self.died(gateway);
@@ -78,7 +84,6 @@ impl Lives {
     pub(crate) fn died(&mut self, mut gateway: Gateway) {
         let logs = gateway.kill();
         self.kills.push(Instant::now());
-        self.life.fetch_add(1, Ordering::SeqCst);
         let panics: Vec<_> = logs.iter().filter(|line| line.contains("panicked at")).collect();
         assert!(panics.is_empty(), "{panics:#?}");
     }
@@ -87,6 +92,17 @@ impl Lives {
     pub(crate) fn life_at(&self, at: Instant) -> usize {
         self.kills.partition_point(|kill| *kill < at)
     }
+}
+
+/// What users wrote so far, and have no answer to among `shown`.
+pub(crate) fn unanswered<'a>(said: usize, shown: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let shown: BTreeSet<&str> = shown.collect();
+    (0..said).map(name).filter(|name| !shown.contains(answer_to(name).as_str())).collect()
+}
+
+/// A message.
+pub(crate) fn name(number: usize) -> String {
+    format!("message {number}")
 }
 
 /// A pause between two messages.

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::{answer_to, parrot, with};
+use super::{answer_to, parrot, slow_parrot, with};
+use crate::harness::Gate;
 use crate::platform::slack::BOT_USER;
 use crate::platform::telegram::{PUBLIC_HOST, WEBHOOK_SECRET};
 use crate::platform::whatsapp::VERIFY_TOKEN;
@@ -42,13 +43,15 @@ async fn telegram_answers_what_it_is_called_with() {
 
 #[tokio::test]
 async fn an_answer_grows_in_one_message() {
-    let (telegram, provider) = (Telegram::start(Scheme::Tls).await, parrot().await);
+    let gate = Gate::new();
+    let (telegram, provider) = (Telegram::start(Scheme::Tls).await, slow_parrot(&gate).await);
     let (chat, ada) = telegram.private("Ada");
     let _gateway = with(&provider, &telegram.polled().drafts()).start().await;
     telegram.says(&chat, &ada, "Hello");
+    telegram.actions().find("the bot types", |action| action.action == "typing").await;
+    gate.open();
     telegram.shown(&chat, &answer_to("Hello")).await;
     assert_eq!(telegram.texts(&chat).len(), 1, "however often it was edited");
-    telegram.actions().find("the bot types", |action| action.action == "typing").await;
 }
 
 #[tokio::test]
@@ -118,7 +121,8 @@ async fn slack_answers_what_comes_by_the_events_api() {
 
 #[tokio::test]
 async fn whatsapp_answers_what_it_is_called_with() {
-    let (whatsapp, provider) = (WhatsApp::start(Scheme::Tls).await, parrot().await);
+    let gate = Gate::new();
+    let (whatsapp, provider) = (WhatsApp::start(Scheme::Tls).await, slow_parrot(&gate).await);
     let channel = whatsapp.channel_table();
     let gateway = with(&provider, &channel).start().await;
     let hook = Hook::of(gateway.address(), channel.name());
@@ -130,8 +134,9 @@ async fn whatsapp_answers_what_it_is_called_with() {
     whatsapp.pushes_to(hook);
     let ada = "4915100000001";
     let id = whatsapp.says(ada, "Hello");
-    let shown = whatsapp.shown(ada, &answer_to("Hello")).await;
     whatsapp.read().find("typing is shown", |(read, typing)| *read == id && *typing).await;
+    gate.open();
+    let shown = whatsapp.shown(ada, &answer_to("Hello")).await;
     for status in ["sent", "delivered", "read"] {
         whatsapp.status(&shown, status);
     }

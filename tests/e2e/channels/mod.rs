@@ -10,13 +10,22 @@ mod repeats;
 mod signatures;
 mod troubles;
 
-use crate::harness::{Builder, FakeProvider, Gateway, Reply, Request, Wire};
+use crate::harness::{Builder, FakeProvider, Gate, Gateway, Reply, Request, Wire};
 use crate::platform::config::Channel;
 use crate::platform::trusting;
 
 /// A model that repeats what it was told.
 async fn parrot() -> FakeProvider {
     FakeProvider::start(Wire::Anthropic, |request: &Request| Reply::text(answer_to(spoken(&request.question())))).await
+}
+
+/// The same, which begins to speak once the gate is open.
+async fn slow_parrot(gate: &Gate) -> FakeProvider {
+    let gate = gate.clone();
+    FakeProvider::start(Wire::Anthropic, move |request: &Request| {
+        Reply::new().wait(&gate).say(answer_to(spoken(&request.question())))
+    })
+    .await
 }
 
 /// What someone said, without who it was, which stands before it where several speak.

@@ -140,7 +140,7 @@ impl GitHub {
         let settings = inline(&settings).replace("https://api.github.com", &self.origin());
         let settings = settings.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).expect("a table");
         Channel::new("webhook", settings.to_owned(), vec![self.origin()])
-            .secret("secret", github::SECRET)
+            .secret("webhook-secret", github::SECRET)
             .secret("github-token", github::TOKEN)
     }
 }
