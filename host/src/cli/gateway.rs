@@ -58,7 +58,7 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         tools: &plugins,
     })
     .map_err(|error| CliError::Usage(error.to_string()))?;
-    let channels = Channels::prepare(&config, &plugins, &dispatcher, post)
+    let channels = Channels::prepare(&config, &plugins, &dispatcher, Arc::clone(&post))
         .await
         .map_err(|error| CliError::Usage(error.to_string()))?;
     plugins.attach(Arc::new(channels.clone()));
