@@ -228,7 +228,10 @@ pub(super) fn onlooker(path: &Path) -> Result<Connection, OpenError> {
     if !path.is_file() {
         return Err(OpenError::Missing { path: path.to_owned() });
     }
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| OpenError::sqlite(path, &error))?;
+    let sql = |error: rusqlite::Error| OpenError::sqlite(path, &error);
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sql)?;
+    // Reads the header: another file has no pages that could be whole.
+    connection.pragma_query_value(None, "schema_version", |row| row.get::<_, i64>(0)).map_err(sql)?;
     whole_pages(&connection, path)?;
     Ok(connection)
 }
