@@ -119,6 +119,11 @@ fn redactions() {
 }
 
 #[test]
+fn signatures() {
+    replay("signature", 4000, targets::signature::run);
+}
+
+#[test]
 fn server_sent_events() {
     replay("sse", 2000, targets::sse::run);
 }

@@ -9,6 +9,7 @@ pub mod component;
 pub mod config;
 pub mod grants;
 pub mod redact;
+pub mod signature;
 pub mod sse;
 
 /// The input's first lines as text, and all that follows them.

@@ -158,3 +158,21 @@ async fn the_command_line_helps() {
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.stderr.contains("gateway"), "{wrong:?}");
 }
+
+#[tokio::test]
+async fn channels_and_pairings_are_asked_of_the_gateway_that_runs() {
+    let provider = FakeProvider::scripted(Wire::Anthropic, []).await;
+    let gateway = Gateway::with(&provider).await;
+    assert_eq!(run(&gateway, &["channel", "list"]).await.stdout(), "none\n");
+    assert_eq!(run(&gateway, &["channel", "events", "--json"]).await.stdout(), "{\"events\":[]}\n");
+    assert_eq!(run(&gateway, &["pairing", "list", "telegram"]).await.stdout(), "none\n");
+    for (arguments, says) in [
+        (&["channel", "replay", "7"][..], "no event 7"),
+        (&["channel", "drop", "7"], "no event 7"),
+        (&["pairing", "approve", "K7QM2XPA"], "nobody waits with this code"),
+        (&["pairing", "remove", "telegram", "-1001234567890", "--group"], "`-1001234567890` was not let in"),
+    ] {
+        let refused = run(&gateway, arguments).await;
+        assert!(refused.code.is_some_and(|code| code != 0) && refused.stderr.contains(says), "{refused:?}");
+    }
+}

@@ -147,3 +147,29 @@ pub(super) fn show(name: &str, items: Vec<Value>, json: bool) -> Result<Exit, Cl
     }
     Ok(Exit::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::fake;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_list_is_read_to_its_end_and_no_further() {
+        let (target, served) = fake::gateway(|door| async move {
+            let mut peer = door.next().await;
+            let mut cursors = Vec::new();
+            for (items, next) in [(json!([1, 2]), json!(2)), (json!([3]), json!(3)), (json!([4]), json!(3))] {
+                let (id, params) = peer.expect("channel.events").await;
+                cursors.push((params["channel"].clone(), params["after"].clone()));
+                peer.answer(id, json!({ "events": items, "next": next })).await;
+            }
+            cursors
+        })
+        .await;
+        let mut client = Client::connect(&target).await.expect("a gateway");
+        let events = all(&mut client, "channel.events", "events", json!({ "channel": "slack" })).await;
+        assert_eq!(events.expect("a list"), [json!(1), json!(2), json!(3), json!(4)]);
+        let asked = served.await.expect("it was asked");
+        assert_eq!(asked, [json!(null), json!(2), json!(3)].map(|after| (json!("slack"), after)));
+    }
+}

@@ -130,9 +130,14 @@ fn secret(at: &Node<'_>, reader: &mut Reader<'_>) -> Option<SecretGrant> {
         let problem = Problem::new(at.span(), "a secret has one place in a request");
         reader.problem(problem.help("keep one of `header`, `query`, `bearer`, `basic`"));
     }
-    if hosts.is_empty() {
+    // One that goes nowhere is there to be compared with, as what signs the calls of a webhook.
+    if hosts.is_empty() && (place.is_some() || at.get_ref().get("hosts").is_none()) {
         let missing = Problem::new(at.span(), "a secret without `hosts` could go nowhere");
-        reader.gap(missing.help("write hosts = [\"api.example.com\"]"));
+        reader.gap(
+            missing.help(
+                "write hosts = [\"api.example.com\"], or hosts = [] for one that only verifies calls of a webhook",
+            ),
+        );
     }
     Some(SecretGrant { source: source?, hosts, place })
 }

@@ -11,6 +11,8 @@ mod counts;
 mod endpoint;
 mod keys;
 mod replay;
+#[cfg(test)]
+mod tests;
 pub mod verify;
 
 use std::time::Duration;

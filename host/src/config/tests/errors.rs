@@ -272,3 +272,14 @@ proptest! {
 const TOML: &str = "(\\[{0,2}(gateway|agent|agents|agents\\.x|plugins|plugins\\.limits|bindings|limits|providers\\.openai|a\\.b)\\]{0,2}\
 |(port|host|models|api_key|token|name|path|settings|limits|a\\.b|plugin\\.time|\"x\"| ) ?=? ?\
 |[0-9]{1,3}|\"|'|\"\"\"|'''|\\[|\\]|\\{|\\}|,|#|\\\\|\\\\u|é|\u{202e}|\u{feff}|\r|\n|\n|\n|true|1e9|nan|\"5s\"|\"a/b\"| ){0,40}";
+
+#[test]
+fn a_secret_that_goes_nowhere_is_one_that_only_verifies() {
+    let secret =
+        |rest: &str| format!("[[plugins]]\nname='a'\npath='a.wasm'\n[plugins.grants.secrets.key]\nenv='A_KEY'\n{rest}");
+    assert!(parse(&secret("hosts=[]")).is_ok());
+    for rest in ["", "hosts=[]\nbearer=true"] {
+        let told = heads(&secret(rest));
+        assert!(told.len() == 1 && told[0].contains("a secret without `hosts` could go nowhere"), "{told:?}");
+    }
+}

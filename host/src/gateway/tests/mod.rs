@@ -1,9 +1,11 @@
 //! The gateway over real sockets, with a client that speaks WebSocket as others do.
 
 mod access;
+mod channels;
 mod events;
 mod protocol;
 mod rpc;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -25,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::agent::{Dispatcher, Parts};
 use crate::bus::Topic;
+use crate::channel::{ChannelDirectory, NoChannels};
 use crate::config::{Config, GatewayConfig};
 use crate::provider::{Jitter, Providers};
 use crate::runtime::{Readings, Registry};
@@ -90,6 +93,10 @@ fn config() -> GatewayConfig {
 }
 
 fn state(dispatcher: Dispatcher) -> GatewayState {
+    state_with(dispatcher, Arc::new(NoChannels))
+}
+
+fn state_with(dispatcher: Dispatcher, channels: Arc<dyn ChannelDirectory>) -> GatewayState {
     GatewayState {
         dispatcher,
         plugins: Arc::new(Plugins),
@@ -98,13 +105,18 @@ fn state(dispatcher: Dispatcher) -> GatewayState {
         demo: None,
         storage: "memory".into(),
         post: Arc::default(),
+        channels,
     }
 }
 
 fn start(config: &GatewayConfig, token: Option<&str>) -> Result<Running> {
+    start_with(config, token, Arc::new(NoChannels))
+}
+
+fn start_with(config: &GatewayConfig, token: Option<&str>, channels: Arc<dyn ChannelDirectory>) -> Result<Running> {
     let dispatcher = dispatcher(config.queue);
     let token = token.map(|text| Secret::new(text.into()));
-    let gateway = Gateway::bind(config, token.as_ref(), state(dispatcher.clone()))?;
+    let gateway = Gateway::bind(config, token.as_ref(), state_with(dispatcher.clone(), channels))?;
     let (address, readiness, shutdown) = (gateway.local_addr(), gateway.readiness(), CancellationToken::new());
     let task = tokio::spawn(gateway.serve(shutdown.clone()));
     Ok(Running { address, readiness, shutdown, task, dispatcher, topic: OnceLock::new() })

@@ -8,7 +8,7 @@ pub enum VerifierError {
     /// Nobody could be told from the platform.
     #[error(
         "its webhook is verified by the secret `{0}`, which the plugin was not granted; without it anyone could call. \
-         Add it to the plugin's grants: secrets.{0} = {{ env = \"…\", hosts = [\"…\"] }}"
+         Add it to the plugin's grants: secrets.{0} = {{ env = \"…\", hosts = [] }}"
     )]
     MissingSecret(String),
     /// As good as none.
