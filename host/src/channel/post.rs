@@ -63,7 +63,7 @@ impl Post {
     ///
     /// # Errors
     /// It was sent, or is being sent.
-    pub async fn drop(&self, store: &DynStore, epoch: Epoch, id: DeliveryId) -> Result<OutboxEntry, OrderError> {
+    pub async fn discard(&self, store: &DynStore, epoch: Epoch, id: DeliveryId) -> Result<OutboxEntry, OrderError> {
         let mut delivery = store.delivery(id).await?.ok_or(OrderError::Unknown(id))?;
         let now = Timestamp::now();
         if let Some(outbox) = self.outbox(&delivery.channel) {

@@ -1,5 +1,6 @@
 //! Turns and lanes, with a model that the test holds in its hand.
 
+mod delivery;
 mod flaky;
 mod life;
 mod opening;

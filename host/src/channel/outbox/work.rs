@@ -23,6 +23,9 @@ const MOST_STEPS: u32 = 2_000;
 /// How often a plugin may stand at the same point within one go before the host makes it wait.
 const REPEATS: u32 = 3;
 
+/// How often an answer waits for its plugin to say what came of the last draft.
+const PATIENCE: u32 = 3;
+
 /// How much longer than its timeout a request may take before it counts as unanswered: its way out
 /// keeps the timeout itself, and this only holds where that fails.
 const OVERTIME: Duration = Duration::from_secs(30);
@@ -169,6 +172,12 @@ impl<'a> Work<'a> {
             let stale = said_of(&out) == Said::Draft && said == Said::Whole;
             let Step { progress, holds, next } = match step {
                 Ok(step) => step,
+                Err(Came::Later { .. }) if stale && self.delivery.attempts >= PATIENCE => {
+                    self.shared.parked().remove(&self.delivery.id);
+                    (self.course.asked, self.course.doubts) = (None, self.course.doubts.saturating_add(1));
+                    (out, step, origin) = self.anew(content).await?;
+                    continue;
+                }
                 Err(Came::Dead(_)) if stale => {
                     (out, step, origin) = self.anew(content).await?;
                     continue;

@@ -123,6 +123,9 @@ async fn the_document_describes_every_method_and_what_it_answers() -> Result {
             "chat.send",
             "chat.subscribe",
             "chat.unsubscribe",
+            "outbox.drop",
+            "outbox.list",
+            "outbox.retry",
             "pairing.approve",
             "pairing.list",
             "pairing.remove",
@@ -138,8 +141,17 @@ async fn the_document_describes_every_method_and_what_it_answers() -> Result {
             "status",
         ]
     );
-    let without_params =
-        ["ping", "status", "auth", "agent.list", "plugin.list", "plugin.reload", "session.list", "rpc.discover"];
+    let without_params = [
+        "ping",
+        "status",
+        "auth",
+        "agent.list",
+        "plugin.list",
+        "plugin.reload",
+        "session.list",
+        "outbox.list",
+        "rpc.discover",
+    ];
     for name in without_params {
         let method = methods.iter().find(|method| method["name"] == name).ok_or("no method")?;
         let mut schema = method["result"]["schema"].clone();

@@ -31,7 +31,7 @@ async fn a_dead_letter_is_listed_with_its_reason_and_sent_again_from_where_it_st
     assert_eq!(again.state, OutboxState::Pending);
     let asked = bench.asked().await?;
     assert_eq!(asked.body, "1 two");
-    assert!(matches!(post.drop(&bench.store, bench.dispatcher.epoch(), id).await, Err(OrderError::Busy(_))));
+    assert!(matches!(post.discard(&bench.store, bench.dispatcher.epoch(), id).await, Err(OrderError::Busy(_))));
     asked.shown("m2");
     bench.sent(id).await?;
     assert!(matches!(post.retry(&bench.store, id).await, Err(OrderError::Alive { .. })));
@@ -46,7 +46,7 @@ async fn what_is_dropped_is_not_sent_and_not_listed_any_more() -> Result {
     post.attach(bench.outbox.clone());
     let epoch = bench.dispatcher.epoch();
     let dead = dead(&bench, 1).await?;
-    let entry = post.drop(&bench.store, epoch, dead).await?;
+    let entry = post.discard(&bench.store, epoch, dead).await?;
     assert!(entry.state == OutboxState::Dropped && entry.reason.is_some_and(|reason| reason.contains("blocked")));
     // One that waits, too.
     let waits = bench.open(2, "ada", "unavailable").await?;
@@ -54,7 +54,7 @@ async fn what_is_dropped_is_not_sent_and_not_listed_any_more() -> Result {
         tokio::task::yield_now().await;
     }
     bench.until(waits, &[DeliveryState::Pending]).await?;
-    post.drop(&bench.store, epoch, waits).await?;
+    post.discard(&bench.store, epoch, waits).await?;
     assert!(list(&bench, OutboxList::default()).await?.is_empty());
     let dropped = OutboxList { states: vec![OutboxState::Dropped], ..OutboxList::default() };
     assert_eq!(list(&bench, dropped).await?.len(), 2);
@@ -72,7 +72,7 @@ async fn of_a_channel_that_does_not_run_letters_can_be_dropped_but_not_sent() ->
     let id = dead(&bench, 1).await?;
     let post = Post::default();
     assert!(matches!(post.retry(&bench.store, id).await, Err(OrderError::NoChannel(name)) if name == CHANNEL));
-    post.drop(&bench.store, bench.dispatcher.epoch(), id).await?;
+    post.discard(&bench.store, bench.dispatcher.epoch(), id).await?;
     assert!(list(&bench, OutboxList::default()).await?.is_empty());
     let unknown = super::id(99);
     assert!(matches!(post.retry(&bench.store, unknown).await, Err(OrderError::Unknown(_))));

@@ -32,7 +32,7 @@ pub(super) fn methods() -> [Method; 3] {
             "outbox.drop",
             "Sends a delivery no more, and lists it no more.",
             &[ErrorCode::NotFound, ErrorCode::Busy, ErrorCode::Forbidden],
-            drop,
+            discard,
         ),
     ]
 }
@@ -82,10 +82,10 @@ async fn retry(shared: Arc<Shared>, params: One) -> Result<Answer<OutboxEntry>, 
     Ok(Answer::of(state.post.retry(state.dispatcher.store(), params.id).await?))
 }
 
-async fn drop(shared: Arc<Shared>, params: One) -> Result<Answer<OutboxEntry>, RpcError> {
+async fn discard(shared: Arc<Shared>, params: One) -> Result<Answer<OutboxEntry>, RpcError> {
     let state = &shared.state;
     let (store, epoch) = (state.dispatcher.store(), state.dispatcher.epoch());
-    Ok(Answer::of(state.post.drop(store, epoch, params.id).await?))
+    Ok(Answer::of(state.post.discard(store, epoch, params.id).await?))
 }
 
 impl From<OrderError> for RpcError {
