@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::Agent;
 use super::accept::chance;
-use super::dispatch::{Dispatcher, Submission, SubmitError, Submitted};
+use super::dispatch::{Dispatcher, Submission, SubmitError, Submitted, said};
 use super::lane::Entry;
 use crate::bus::Topic;
-use crate::store::{Accept, Accepted, Message, Role, SessionKey, Timestamp, TurnId};
+use crate::store::{Accept, Accepted, SessionKey, Timestamp, TurnId};
 
 /// Messages of one transaction, each with its place in the order of its session. While it is held,
 /// nothing else enters those sessions.
@@ -81,7 +81,7 @@ impl Dispatcher {
         let accept = Accept {
             session,
             turn: TurnId::new(now, chance()),
-            message: Arc::new(Message::text(Role::User, submission.content)),
+            message: said(submission.content, submission.attachments),
             destination: submission.destination,
             idempotency: None,
             epoch: self.epoch(),

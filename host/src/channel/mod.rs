@@ -11,9 +11,11 @@
 //! - `gate/`: who may write, and what the host answers itself;
 //! - `outbox/`: answers on their way to the platform, until they are settled.
 
+mod attachments;
 mod line;
 mod outward;
 mod route;
 mod transport;
 
+pub use attachments::AttachmentDesk;
 pub use line::ChannelHealth;

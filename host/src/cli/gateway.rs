@@ -52,6 +52,7 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         store: Arc::clone(&store),
         epoch,
         courier: Arc::new(()),
+        attachments: Arc::new(()),
         providers: &providers,
         jitter: Arc::new(Jitter::from_system()),
         tools: &plugins,

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::attachments::{Attachments, Desk};
 use super::context;
 use super::courier::{Courier, Passage};
 use super::job::{Cause, Job, Origin};
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     pub(super) queued: usize,
     /// Carries answers to platforms.
     pub(super) courier: Arc<dyn Courier>,
+    /// Fetches what people send along.
+    pub(super) attachments: Arc<dyn Attachments>,
     /// Cancelled when the gateway waits for no turn any more.
     pub(super) closing: CancellationToken,
 }
@@ -265,8 +268,13 @@ async fn steps(turn: Turn<'_>, work: &mut Work) -> Result<DoneReason, Failure> {
     }
     let models = agent.models.as_ref().map_err(|problem| Failure::NoModel(problem.clone()))?;
     let history = turn.history().await?;
-    let mut messages = context::assemble(&history, job.turn, agent.config.context_tokens);
+    let desk = Desk { store: &turn.shared.store, session: &job.session, source: &*turn.shared.attachments };
+    if let Some(own) = history.iter().find(|stored| stored.turn == job.turn) {
+        until_well(turn.shared, || desk.fetch(&own.message)).await?;
+    }
+    let messages = context::assemble(&history, job.turn, agent.config.context_tokens);
     drop(history);
+    let mut messages = until_well(turn.shared, || desk.shown(messages.clone())).await?;
 
     let limit = agent.config.max_steps;
     for step in work.step..limit {

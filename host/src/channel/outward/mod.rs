@@ -85,6 +85,11 @@ impl Outward {
         self.out.plugin()
     }
 
+    /// The most bytes of a file that it fetches.
+    pub(super) fn file_limit(&self) -> u64 {
+        self.out.file_limit()
+    }
+
     /// Sends a request, and has the whole of its answer.
     pub(super) async fn send(&self, outbound: &Outbound, files: &dyn FileSource) -> channel::Outcome {
         let timeout = timeout(outbound);
