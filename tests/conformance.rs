@@ -11,6 +11,8 @@ mod bundled;
 mod cache;
 #[path = "conformance/capabilities.rs"]
 mod capabilities;
+#[path = "conformance/channels.rs"]
+mod channels;
 #[path = "conformance/dirs.rs"]
 mod dirs;
 #[path = "conformance/docs.rs"]

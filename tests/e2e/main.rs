@@ -4,11 +4,13 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod harness;
+mod platform;
 
 mod abort;
 mod access;
 mod canary;
 mod capabilities;
+mod channels;
 mod cli;
 mod code;
 mod conversation;

@@ -82,6 +82,9 @@ pub struct Call<'a, C: Channel + ?Sized> {
 pub struct Received<S> {
     /// The new state, where it changed; stored before anything else is done.
     pub state: Option<S>,
+    /// Whether the state may be stored later than all else, where neither a message nor a receipt comes
+    /// with it: a crash may bring back the one before, and the platform repeats what lay between.
+    pub lazy: bool,
     /// For the agent.
     pub messages: Vec<Message>,
     /// What the platform says of earlier deliveries.
@@ -95,7 +98,7 @@ pub struct Received<S> {
 /// By default nothing follows.
 impl<S> Default for Received<S> {
     fn default() -> Self {
-        Self { state: None, messages: vec![], receipts: vec![], actions: vec![], reply: None }
+        Self { state: None, lazy: false, messages: vec![], receipts: vec![], actions: vec![], reply: None }
     }
 }
 
@@ -224,8 +227,9 @@ pub mod glue {
     }
 
     pub fn receive<C: Channel>(context: &Context, state: &[u8], event: Event) -> Result<Incoming, Error> {
-        let Received { state, messages, receipts, actions, reply } = C::receive(call(context, state)?, event)?;
+        let Received { state, lazy, messages, receipts, actions, reply } = C::receive(call(context, state)?, event)?;
         let state = match state {
+            Some(state) if lazy && messages.is_empty() && receipts.is_empty() => NextState::Lazy(write(&state)?),
             Some(state) => NextState::Durable(write(&state)?),
             // With messages or receipts the state is stored anyway.
             None => NextState::Unchanged,
@@ -305,7 +309,7 @@ mod tests {
 
         fn receive(call: Call<'_, Self>, event: Event) -> Result<Received<u32>, Error> {
             let state = matches!(event, Event::Timer(_)).then_some(call.state + 1);
-            Ok(Received { state, ..Received::default() })
+            Ok(Received { state, lazy: call.state > 1, ..Received::default() })
         }
 
         fn deliver(_: Call<'_, Self>, outgoing: &Outgoing, asked: bool) -> Result<super::Step<bool>, Error> {
@@ -333,7 +337,9 @@ mod tests {
         assert!(matches!(after(b"", Event::Stop), NextState::Unchanged));
         let NextState::Durable(once) = after(b"", Event::Timer("t".into())) else { panic!("a state was expected") };
         assert_eq!(once, b"1");
-        assert!(matches!(after(&once, Event::Timer("t".into())), NextState::Durable(twice) if twice == b"2"));
+        let NextState::Durable(twice) = after(&once, Event::Timer("t".into())) else { panic!("a state was expected") };
+        assert_eq!(twice, b"2");
+        assert!(matches!(after(&twice, Event::Timer("t".into())), NextState::Lazy(third) if third == b"3"));
         let spoilt = glue::receive::<Counter>(&context(), b"{", Event::Stop);
         assert!(matches!(spoilt, Err(Error::InvalidInput(text)) if text.starts_with("the state: ")));
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use exoclaw::agent::{Dispatcher, Parts};
+use exoclaw::channel::NoChannels;
 use exoclaw::config::{ByteSize, Config, NetConfig};
 use exoclaw::gateway::{Gateway, GatewayState, PluginDirectory, ReloadError, ReloadReport};
 use exoclaw::net::Client;
@@ -110,6 +111,7 @@ fn serve(mut config: Config, providers: &Providers, store: DynStore) -> SocketAd
         version: "bench",
         demo: None,
         storage: "memory".into(),
+        channels: Arc::new(NoChannels),
     };
     let gateway = Gateway::bind(&config.gateway, None, state).expect("a free port");
     let address = gateway.local_addr();

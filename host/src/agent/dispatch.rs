@@ -264,6 +264,14 @@ impl Dispatcher {
         Ok((agent, session))
     }
 
+    /// The session in which a message would be answered.
+    ///
+    /// # Errors
+    /// It would not be taken.
+    pub fn session_of(&self, submission: &Submission) -> Result<SessionKey, SubmitError> {
+        self.addressee(submission).map(|(_, session)| session)
+    }
+
     pub(super) fn refused(&self, refused: Refused) -> SubmitError {
         match refused {
             Refused::Draining => SubmitError::Draining,

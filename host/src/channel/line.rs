@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::counts::Counts;
 use crate::agent::Dispatcher;
 use crate::config::{ChannelConfig, DeliveryConfig, PluginName};
 use crate::runtime::{ChannelCall, ChannelPlugin};
@@ -19,6 +20,7 @@ pub(super) struct Line {
     pub(super) dispatcher: Dispatcher,
     pub(super) store: DynStore,
     pub(super) epoch: Epoch,
+    pub(super) counts: Counts,
     /// Another takes its place at a reload.
     plugin: watch::Sender<ChannelPlugin>,
     /// As it is stored, or, of a `lazy` one, soon will be.
@@ -84,6 +86,7 @@ impl Line {
             store: Arc::clone(dispatcher.store()),
             epoch: dispatcher.epoch(),
             dispatcher,
+            counts: Counts::default(),
             plugin: watch::Sender::new(plugin),
             state: watch::Sender::new(state),
             health: Mutex::new(Reported { health: starting, since: now }),

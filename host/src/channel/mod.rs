@@ -12,10 +12,26 @@
 //! - `outbox/`: answers on their way to the platform, until they are settled.
 
 mod attachments;
+mod channels;
+mod counts;
+mod directory;
+mod driver;
+mod gate;
 mod line;
+mod outbox;
 mod outward;
+mod post;
 mod route;
+#[cfg(test)]
+mod testing;
 mod transport;
+mod way_out;
+pub mod webhook;
 
 pub use attachments::AttachmentDesk;
+pub use channels::{ChannelError, Channels};
+pub use directory::{ChannelDirectory, ChannelStatus, NoChannels, Received, ReplayError, Sent, WebhookStatus};
 pub use line::ChannelHealth;
+pub use outbox::{OrderError, OutboxEntry, OutboxList, OutboxState};
+pub use outward::SetupError;
+pub use post::Post;

@@ -10,14 +10,15 @@ use super::plugins::{self, Directory, Plugins};
 use super::reload::{self, Reloads};
 use super::storage::Storage;
 use super::{CliError, GatewayArgs, output, retention};
-use crate::agent::{Dispatcher, Parts};
+use crate::agent::{Attachments, Courier, Dispatcher, Parts};
+use crate::channel::{AttachmentDesk, Channels, Post};
 use crate::config::{Config, Loaded, StorageUrl};
 use crate::gateway::{Gateway, GatewayState};
 use crate::home::Home;
 use crate::net::Client;
 use crate::provider::scripted::{PACE, ScriptedModel};
 use crate::provider::{Jitter, Providers};
-use crate::runtime::{Registry, Services, StatelessTrial};
+use crate::runtime::{Registry, Services};
 use crate::secrets;
 use crate::store::Timestamp;
 
@@ -45,19 +46,24 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     let services = Services { store: Arc::clone(&store), client: Some(client.clone()) };
     let Plugins { runtime, tools } = plugins::load(&config, services, &home).await?;
     let plugins = Registry::new(tools);
-    plugins.attach(Arc::new(StatelessTrial));
     let epoch = store.take_over().await.map_err(CliError::failed)?;
+    let post = Arc::new(Post::default());
+    let desk = Arc::new(AttachmentDesk::default());
     let dispatcher = Dispatcher::new(Parts {
         config: &config,
         store: Arc::clone(&store),
         epoch,
-        courier: Arc::new(()),
-        attachments: Arc::new(()),
+        courier: Arc::clone(&post) as Arc<dyn Courier>,
+        attachments: Arc::clone(&desk) as Arc<dyn Attachments>,
         providers: &providers,
         jitter: Arc::new(Jitter::from_system()),
         tools: &plugins,
     })
     .map_err(|error| CliError::Usage(error.to_string()))?;
+    let channels = Channels::prepare(&config, &plugins, &dispatcher, post, desk)
+        .await
+        .map_err(|error| CliError::Usage(error.to_string()))?;
+    plugins.attach(Arc::new(channels.clone()));
     let (reloads, mut reloading) =
         Reloads::start(reload::Parts { registry: plugins.clone(), runtime, loaded: as_read });
     let state = GatewayState {
@@ -67,10 +73,13 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         version: env!("CARGO_PKG_VERSION"),
         demo: demo.is_some().then(|| DEMO.to_owned()),
         storage: url,
+        channels: Arc::new(channels.clone()),
     };
     let gateway = Gateway::bind(&config.gateway, token.as_ref(), state).map_err(CliError::failed)?;
-    // Once the address is ours, and before anyone is heard.
+    // Once the address is ours, and before anyone is heard. Turns that go on may have drafts to go on with.
+    channels.open();
     dispatcher.recover().await.map_err(CliError::failed)?;
+    channels.drive();
     announce(&gateway, &dispatcher, demo.is_some())?;
 
     let readiness = gateway.readiness();
@@ -98,6 +107,8 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         () = draining => {}
         () = signals.stop() => dispatcher.drain(std::time::Duration::ZERO).await,
     }
+    // Their answers are stored: what can leave now does, and what cannot leaves after the next start.
+    channels.shut_down().await;
     shutdown.cancel();
     warming.abort();
     serving.await.map_err(CliError::failed)?;

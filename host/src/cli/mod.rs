@@ -5,6 +5,7 @@
 pub mod client;
 pub mod gateway;
 
+mod channel;
 mod chat;
 mod check;
 mod compile;
@@ -13,6 +14,7 @@ mod error;
 mod logging;
 mod new;
 mod output;
+mod pairing;
 mod plugin;
 mod plugins;
 mod reload;
@@ -66,6 +68,12 @@ enum Command {
     Chat(ChatArgs),
     /// Show what a running gateway is doing
     Status(StatusArgs),
+    /// Look after channels, and the events that they did not get past
+    #[command(subcommand)]
+    Channel(channel::ChannelCommand),
+    /// Decide who may write to the agent
+    #[command(subcommand)]
+    Pairing(pairing::PairingCommand),
     /// Look after the config file
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -243,6 +251,8 @@ pub fn run(cli: Cli) -> Result<Exit, CliError> {
         }
         Command::Chat(args) => client(explicit, |loaded| chat::run(args, loaded)),
         Command::Status(args) => client(explicit, |loaded| status::run(args, loaded)),
+        Command::Channel(command) => client(explicit, |loaded| channel::run(command, loaded)),
+        Command::Pairing(command) => client(explicit, |loaded| pairing::run(command, loaded)),
         Command::Config(ConfigCommand::Check { file }) => check::run(file.or(explicit)),
         Command::Data(command) => {
             let loaded = Config::load(explicit)?;

@@ -131,7 +131,7 @@ fn scalar(name: &str, value: &Value, limit: usize) -> String {
         Value::Number(number) => match number.as_u64() {
             Some(n) if name.ends_with("_ms") => duration(n / 1000),
             Some(n) if name.ends_with("_seconds") || name.ends_with("_s") => duration(n),
-            Some(n) if name == "at" || name.ends_with("_at") => moment(n),
+            Some(n) if matches!(name, "at" | "since" | "until") || name.ends_with("_at") => moment(n),
             Some(n) if name.ends_with("_bytes") || name == "size" => size(n),
             _ => number.to_string(),
         },

@@ -17,6 +17,8 @@ pub struct ChannelConfig {
     pub group_allow: Vec<String>,
     /// In groups, the agent hears only what mentions it.
     pub mention: bool,
+    /// Reactions to messages are told to the agent, which then answers: a turn for each.
+    pub reactions: bool,
     /// An answer is shown while it grows, where the platform can.
     pub drafts: bool,
     /// Where the platform reaches this channel's webhook, for channels that tell it so.
@@ -34,6 +36,7 @@ impl Default for ChannelConfig {
             allow: Vec::new(),
             group_allow: Vec::new(),
             mention: true,
+            reactions: false,
             drafts: true,
             webhook_url: None,
             unsigned_webhook: false,

@@ -153,6 +153,7 @@ pub(super) const CHANNEL: &[Field<ChannelConfig>] = &[
     field("allow", |to, at, reader| reader.list(&mut to.allow, at, value::text)),
     field("group_allow", |to, at, reader| reader.list(&mut to.group_allow, at, value::text)),
     field("mention", |to, at, reader| reader.one(&mut to.mention, at, value::boolean)),
+    field("reactions", |to, at, reader| reader.one(&mut to.reactions, at, value::boolean)),
     field("drafts", |to, at, reader| reader.one(&mut to.drafts, at, value::boolean)),
     field("webhook_url", |to, at, reader| reader.some(&mut to.webhook_url, at, value::base_url)),
     field("unsigned_webhook", |to, at, reader| reader.one(&mut to.unsigned_webhook, at, value::boolean)),

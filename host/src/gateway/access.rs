@@ -7,6 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hyper::StatusCode;
+use hyper::Uri;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN};
 use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
@@ -109,6 +110,26 @@ impl Access {
             token,
             token_env: config.token_env.clone(),
         })
+    }
+
+    /// Whether `Host` names this gateway or, for a channel's webhook, the host at which its platform
+    /// calls it. Who calls is told by what the channel declared, and `Origin` says nothing there.
+    pub(super) fn check_webhook_host(
+        &self,
+        request: &Parts,
+        local: SocketAddr,
+        webhook_url: Option<&str>,
+    ) -> Result<(), Denied> {
+        let public = webhook_url.and_then(|url| url.parse::<Uri>().ok()).and_then(|url| url.into_parts().authority);
+        let public = public.and_then(|authority| Host::parse(authority.as_str()));
+        // A proxy may call with another port than the platform does.
+        let is_public = |text: &str| {
+            public.as_ref().is_some_and(|public| Host::parse(text).is_some_and(|host| host.name == public.name))
+        };
+        let known = |text: &str| if is_public(text) { Ok(()) } else { self.known_host(text, local).map(drop) };
+        let host = only(&request.headers, HOST).and_then(|host| host.to_str().ok()).ok_or(Denied::HostMissing)?;
+        known(host)?;
+        request.uri.authority().map_or(Ok(()), |authority| known(authority.as_str()))
     }
 
     /// Whether `Host` names this gateway, and `Origin`, where there is one, is its own or an

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::channel::{ChannelHealth, ChannelStatus};
 use crate::store::{Health, Sickness};
 
 /// How the store is, in a word.
@@ -53,9 +54,50 @@ impl Unready {
     }
 }
 
+/// What a gateway says that is ready: that, and how those channels are that are not.
+///
+/// It is ready all the same: whoever asks decides whether clients are sent here, and those who come by
+/// another channel, or by none, must not suffer for one whose token was refused. The channel's own
+/// words are for the owner, in `status`.
+pub(super) fn ready(channels: &[ChannelStatus]) -> String {
+    let mut lines = "ready".to_owned();
+    for channel in channels.iter().filter(|channel| channel.health != ChannelHealth::Ready) {
+        lines.push_str(&format!("\nchannel {}: {}", channel.name, channel.health.name()));
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::{Received, Sent};
+    use crate::store::Timestamp;
+
+    #[test]
+    fn a_channel_that_is_not_well_is_named_without_what_it_says() {
+        let status = |name: &str, health| ChannelStatus {
+            name: name.to_owned(),
+            platform: "x".to_owned(),
+            health,
+            since: Timestamp(0),
+            webhook: None,
+            received: Received::default(),
+            sent: Sent::default(),
+        };
+        let detail = || "401 for ann@example.com".to_owned();
+        let channels = [
+            status("a", ChannelHealth::Ready),
+            status("b", ChannelHealth::Degraded { detail: detail() }),
+            status("c", ChannelHealth::Failed { detail: detail() }),
+            status("d", ChannelHealth::Quarantined { until: Timestamp(1), detail: detail() }),
+            status("e", ChannelHealth::Connecting { detail: detail() }),
+        ];
+        assert_eq!(
+            ready(&channels),
+            "ready\nchannel b: degraded\nchannel c: failed\nchannel d: quarantined\nchannel e: connecting"
+        );
+        assert_eq!(ready(&channels[..1]), "ready");
+    }
 
     #[test]
     fn what_is_wrong_with_the_storage_is_told_without_the_names_of_files() {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::future::{Either, ready};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
@@ -26,9 +27,10 @@ use tracing::{Instrument, debug};
 use super::Shared;
 use super::access::{Denied, Standing};
 use super::connection::{Connection, MAX_UNAUTHORISED_MESSAGE};
-use super::health::Unready;
+use super::health::{self, Unready};
 use super::metrics;
 use super::socket::Socket;
+use super::webhook;
 
 /// The largest request head, in bytes.
 const MAX_HEAD: usize = 16 << 10;
@@ -45,16 +47,20 @@ pub(super) struct Visit {
     pub(super) permit: OwnedSemaphorePermit,
 }
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Answers the requests of a connection until it becomes a WebSocket or ends.
 pub(super) async fn serve(visit: Visit, stream: TcpStream) {
     let stop = visit.stop.clone();
     let head_timeout = visit.shared.config.auth_timeout;
     let visit = Arc::new(visit);
-    let service = service_fn(move |request| {
-        let answer = respond(&visit, request);
-        async { Ok::<_, Infallible>(answer) }
+    let service = service_fn(move |request: Request<Incoming>| {
+        if webhook::channel(request.uri().path()).is_none() {
+            return Either::Left(ready(Ok::<_, Infallible>(respond(&visit, request))));
+        }
+        let visit = Arc::clone(&visit);
+        // Boxed, so that connections of other kinds are not as large.
+        Either::Right(Box::pin(async move { Ok(webhook::answer(&visit, request).await) }))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -110,7 +116,7 @@ fn respond(visit: &Arc<Visit>, request: Request<Incoming>) -> Answer {
     match route(&parts.method, parts.uri.path()) {
         Ok(Route::Live) => text(StatusCode::OK, "alive"),
         Ok(Route::Ready) => match visit.shared.unready() {
-            None => text(StatusCode::OK, "ready"),
+            None => text(StatusCode::OK, health::ready(&visit.shared.state.channels.channels())),
             Some(unready) => text(StatusCode::SERVICE_UNAVAILABLE, unready.reason()),
         },
         Ok(Route::Metrics) => match visit.shared.access.authorise(&parts.headers, visit.peer) {
@@ -177,7 +183,7 @@ fn no_handshake(error: &WebSocketError) -> Answer {
     }
 }
 
-fn deny(denied: &Denied) -> Answer {
+pub(super) fn deny(denied: &Denied) -> Answer {
     debug!(%denied, "request refused");
     let answer = text(denied.status(), denied.to_string());
     match denied.status() {
@@ -186,14 +192,14 @@ fn deny(denied: &Denied) -> Answer {
     }
 }
 
-fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
+pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     let answer = with(answer, CONTENT_TYPE, "text/plain; charset=utf-8");
     with(with(answer, CACHE_CONTROL, "no-store"), X_CONTENT_TYPE_OPTIONS, "nosniff")
 }
 
-fn with(mut answer: Answer, name: HeaderName, value: &'static str) -> Answer {
+pub(super) fn with(mut answer: Answer, name: HeaderName, value: &'static str) -> Answer {
     answer.headers_mut().insert(name, HeaderValue::from_static(value));
     answer
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Shared;
 use crate::agent::Load;
+use crate::channel::{ChannelHealth, ChannelStatus};
 use crate::runtime::{PluginReading, PoolReading, Readings};
 use crate::store::{Health, Timestamp};
 
@@ -32,6 +33,7 @@ pub(super) fn page(shared: &Shared) -> String {
     if let Some(pool) = &pool {
         page.pool(pool);
     }
+    page.channels(&state.channels.channels());
     page.text
 }
 
@@ -186,6 +188,51 @@ impl Page {
         });
     }
 
+    fn channels(&mut self, channels: &[ChannelStatus]) {
+        let mut up = self.gauge("exoclaw_channel_ready", "1 while the channel hears and speaks.");
+        for channel in channels {
+            up.sample(&[("channel", &channel.name)], channel.health == ChannelHealth::Ready);
+        }
+        let mut events = self.counter("exoclaw_channel_events_total", "Events put to the channel's plugin.");
+        for channel in channels {
+            events.sample(&[("channel", &channel.name)], channel.received.events);
+        }
+        let mut messages =
+            self.counter("exoclaw_channel_messages_total", "Messages that came, by what became of them.");
+        for ChannelStatus { name, received, .. } in channels {
+            for (outcome, count) in
+                [("taken", received.messages), ("noted", received.noted), ("repeat", received.repeats)]
+            {
+                messages.sample(&[("channel", name), ("outcome", outcome)], count);
+            }
+        }
+        let mut set_aside = self.counter("exoclaw_channel_set_aside_total", "Events that the plugin did not get past.");
+        for channel in channels {
+            set_aside.sample(&[("channel", &channel.name)], channel.received.set_aside);
+        }
+        let mut deliveries = self.counter("exoclaw_channel_deliveries_total", "Deliveries that ended, by how.");
+        for ChannelStatus { name, sent, .. } in channels {
+            for (outcome, count) in [("delivered", sent.delivered), ("dead", sent.dead), ("unknown", sent.unknown)] {
+                deliveries.sample(&[("channel", name), ("outcome", outcome)], count);
+            }
+        }
+        let mut calls = self.counter("exoclaw_webhook_calls_total", "Calls of a channel's webhook, by how they ended.");
+        for ChannelStatus { name, webhook, .. } in channels {
+            let Some(webhook) = webhook else { continue };
+            let calls_of = &webhook.calls;
+            for (outcome, count) in [
+                ("taken", calls_of.taken),
+                ("challenge", calls_of.challenges),
+                ("replay", calls_of.replays),
+                ("refused", calls_of.refused),
+                ("malformed", calls_of.malformed),
+                ("unavailable", calls_of.unavailable),
+            ] {
+                calls.sample(&[("channel", name), ("outcome", outcome)], count);
+            }
+        }
+    }
+
     fn pool(&mut self, pool: &PoolReading) {
         self.gauge("exoclaw_pool_slots", "Places for calls of plugins.").sample(&[], pool.slots);
         self.gauge("exoclaw_pool_slots_free", "Places that nobody has.").sample(&[], pool.slots_free);
@@ -286,6 +333,7 @@ mod tests {
             warm_stacks: 0,
             warm_bytes: 0,
         });
+        page.channels(&[]);
         let documentation = include_str!("../../../docs/protocol.md");
         let names: Vec<&str> = page.text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         assert!(names.len() > 15, "{names:?}");

@@ -15,6 +15,7 @@ mod reload;
 mod rpc;
 mod server;
 mod socket;
+mod webhook;
 mod work;
 
 pub use access::RuleError;

@@ -17,6 +17,7 @@ use super::listener;
 use super::reload::{ReloadError, ReloadReport};
 use super::rpc::Methods;
 use crate::agent::Dispatcher;
+use crate::channel::ChannelDirectory;
 use crate::config::GatewayConfig;
 use crate::runtime::Readings;
 use crate::secrets::Secret;
@@ -39,6 +40,8 @@ pub struct GatewayState {
     pub demo: Option<String>,
     /// The store's address, as `status` shows it.
     pub storage: String,
+    /// Describes the channels, and takes calls of their webhooks.
+    pub channels: Arc<dyn ChannelDirectory>,
 }
 
 /// What clients are told of the plugins, as JSON objects with a `name`, and what they may ask for.

@@ -115,6 +115,12 @@ impl ChannelPlugin {
         &self.side.platform
     }
 
+    /// The most that it may be given in one call, in bytes.
+    #[must_use]
+    pub fn max_input(&self) -> usize {
+        self.plugin.invoker.reach().limits.result.bytes()
+    }
+
     /// What its settings need of the host.
     #[must_use]
     pub fn setup(&self) -> &channel::Setup {

@@ -157,8 +157,9 @@ pub trait Outbox: Send + Sync + 'static {
     /// Opens a delivery; of one that is not settled, replaces `content` and `draft`, and nothing else.
     /// Where a draft gets its final content, that is tried at once and as often as any other: `attempts` is
     /// 0, `due` is `now`, and it is pending, whatever became of the draft, unless a step of it is under way.
-    /// `progress` and `shown` stay: they are what there is of it. A settled one is left as it is. Says
-    /// whether it is open now.
+    /// `progress` and `shown` stay: they are what there is of it. A settled one is left as it is, and so is
+    /// one with its final content that would become a draft again: a draft that comes late takes the place of
+    /// no answer. Says whether the delivery is open now, with this content.
     ///
     /// # Errors
     /// [`StoreError::Superseded`]; [`StoreError::NoSession`].

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -64,14 +64,19 @@ impl Answer {
 }
 
 /// The reading side of a connection.
-pub(crate) struct Reader {
-    stream: OwnedReadHalf,
+pub(crate) struct Reader<S = OwnedReadHalf> {
+    stream: S,
     buffer: Vec<u8>,
 }
 
-impl Reader {
-    pub(crate) fn new(stream: OwnedReadHalf) -> Self {
+impl<S: AsyncRead + Unpin> Reader<S> {
+    pub(crate) fn new(stream: S) -> Self {
         Self { stream, buffer: Vec::new() }
+    }
+
+    /// The connection, and what was read of it beyond the last request.
+    pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
+        (self.stream, self.buffer)
     }
 
     /// The next request; `None` where the client has closed the connection.

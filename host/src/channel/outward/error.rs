@@ -11,7 +11,7 @@ use crate::runtime::egress_secrets::{Encoded, TemplateError};
 /// An origin of a channel's setup is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("its setup names {origin:?}, which is no origin; an origin is a scheme, a host and a port, without a path")]
-pub(in crate::channel) struct SetupError {
+pub struct SetupError {
     pub(super) origin: String,
 }
 

@@ -33,9 +33,10 @@ use crate::runtime::egress_secrets::{Joined, Redactor};
 
 use address::SetupOrigin;
 pub(super) use address::{Address, Protocol};
-pub(super) use error::{OutwardError, SetupError, Unsent};
+pub use error::SetupError;
+pub(super) use error::{OutwardError, Unsent};
 pub(super) use files::{FileSource, FileSourceError, NoFiles, OpenFile, SessionSource};
-pub(super) use receive::{Download, DownloadError, Hidden};
+pub(super) use receive::{Download, Hidden};
 
 /// The longest that one request may take, its answer included.
 const MAX_TIMEOUT: Duration = Duration::from_secs(120);

@@ -82,6 +82,13 @@ impl SecretRules {
         rule.secret.as_ref().ok_or(Unbound::Unknown)
     }
 
+    /// A secret by the plugin's name for it, wherever it is bound to: for what is compared with it, and
+    /// not for what is sent.
+    #[must_use]
+    pub fn known(&self, name: &str) -> Option<&Secret> {
+        self.rules.get(name)?.secret.as_ref()
+    }
+
     /// All secrets that may be sent to this origin.
     pub(super) fn bound_to<'a>(&'a self, origin: &'a Origin) -> impl Iterator<Item = &'a Secret> {
         let bound = |rule: &&Rule| rule.hosts.iter().any(|pattern| pattern.matches(origin));

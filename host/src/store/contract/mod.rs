@@ -1,5 +1,6 @@
 //! What every engine is held to: one set of tests, whatever is underneath.
 
+mod channels;
 mod files;
 mod kv;
 mod model;
@@ -14,6 +15,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+pub(super) use self::channels::{
+    what_a_channel_may_not_store_leaves_nothing, what_is_of_no_session_goes_when_its_window_has_passed,
+    writers_who_wait_are_bounded,
+};
 pub(super) use self::files::{a_file_is_of_one_session, files_stay_within_their_limits};
 pub(super) use self::kv::{keys_and_values_are_maps_within_a_quota, uses};
 pub(super) use self::operations::{operations, the_store_does_what_the_model_does};

@@ -340,7 +340,7 @@ impl Model {
     pub(super) fn delivery_open(&mut self, new: NewDelivery) -> Answer<bool> {
         self.may_open(&new)?;
         if let Some((delivery, epoch)) = self.deliveries.iter_mut().find(|(delivery, _)| delivery.id == new.id) {
-            let open = is_open(delivery);
+            let open = is_open(delivery) && (delivery.draft || !new.draft);
             if open {
                 if delivery.draft && !new.draft {
                     (delivery.attempts, delivery.due, delivery.reason) = (0, new.now, None);

@@ -72,7 +72,8 @@ impl Deliveries {
             self.insert(delivery, epoch);
             return true;
         };
-        if is_settled(&kept.delivery) {
+        // What has its final content is no draft again.
+        if is_settled(&kept.delivery) || (draft && !kept.delivery.draft) {
             return false;
         }
         kept.epoch = epoch;

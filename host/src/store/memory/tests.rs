@@ -148,3 +148,18 @@ async fn a_reset_hides_the_past_from_the_model_and_keeps_the_history() -> Result
     assert!(!store.reset(&session("nobody"), Timestamp(2)).await?);
     Ok(())
 }
+
+#[tokio::test]
+async fn what_a_channel_may_not_store_leaves_nothing() -> Result {
+    contract::what_a_channel_may_not_store_leaves_nothing(&MemoryStore::new(MemoryLimits::default())).await
+}
+
+#[tokio::test]
+async fn writers_who_wait_are_bounded() -> Result {
+    contract::writers_who_wait_are_bounded(&MemoryStore::new(MemoryLimits::default())).await
+}
+
+#[tokio::test]
+async fn what_is_of_no_session_goes_when_its_window_has_passed() -> Result {
+    contract::what_is_of_no_session_goes_when_its_window_has_passed(&MemoryStore::new(MemoryLimits::default())).await
+}

@@ -98,3 +98,21 @@ async fn what_one_engine_exports_the_other_imports() -> Result {
     let (folder, memory) = (tempfile::tempdir()?, MemoryStore::new(MemoryLimits::default()));
     contract::what_is_exported_is_found_again_where_it_is_imported(&memory, &open(folder.path())).await
 }
+
+#[tokio::test]
+async fn what_a_channel_may_not_store_leaves_nothing() -> Result {
+    let folder = tempfile::tempdir()?;
+    contract::what_a_channel_may_not_store_leaves_nothing(&open(folder.path())).await
+}
+
+#[tokio::test]
+async fn writers_who_wait_are_bounded() -> Result {
+    let folder = tempfile::tempdir()?;
+    contract::writers_who_wait_are_bounded(&open(folder.path())).await
+}
+
+#[tokio::test]
+async fn what_is_of_no_session_goes_when_its_window_has_passed() -> Result {
+    let folder = tempfile::tempdir()?;
+    contract::what_is_of_no_session_goes_when_its_window_has_passed(&open(folder.path())).await
+}

@@ -121,8 +121,8 @@ fn find(connection: &Connection, id: DeliveryId, epoch: Epoch) -> SqlResult<Opti
     if by > epoch { Err(StoreError::Superseded { epoch, by }.into()) } else { Ok(Some(found)) }
 }
 
-/// An open delivery that is a draft from now on.
-const DRAFTED: &str = "UPDATE deliveries SET draft = 1, open = 1 WHERE id = ?1 AND draft = 0";
+/// A draft's content so far. It does not take the place of a final one.
+const DRAFTED: &str = "UPDATE deliveries SET content = ?2, epoch = ?3 WHERE id = ?1 AND draft = 1";
 
 /// A draft that has its final content. What is open and no draft is left as it is.
 const FINAL: &str = "UPDATE deliveries SET draft = 0, open = 1, attempts = 0, due = ?2, reason = NULL,
@@ -135,11 +135,14 @@ pub(super) fn open(connection: &Connection, delivery: &NewDelivery) -> SqlResult
     match find(connection, delivery.id, delivery.epoch)? {
         Some((_, false)) => return Ok(false),
         Some((row, true)) => {
+            if delivery.draft {
+                let mut grow = connection.prepare_cached(DRAFTED)?;
+                return Ok(grow.execute(params![row, &delivery.content[..], epoch])? > 0);
+            }
             let mut replace =
                 connection.prepare_cached("UPDATE deliveries SET content = ?2, epoch = ?3 WHERE id = ?1")?;
             replace.execute(params![row, &delivery.content[..], epoch])?;
-            let turned = if delivery.draft { DRAFTED } else { FINAL };
-            connection.prepare_cached(turned)?.execute(params![row, integer(delivery.now.0)])?;
+            connection.prepare_cached(FINAL)?.execute(params![row, integer(delivery.now.0)])?;
         }
         None => {
             let mut insert = connection.prepare_cached(

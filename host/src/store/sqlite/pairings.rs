@@ -23,6 +23,10 @@ const OF_ALL: &str = "WHERE until IS NULL OR until > ?1 ORDER BY channel, accoun
 const FORGET: &str = "DELETE FROM pairings WHERE id IN (SELECT id FROM pairings INDEXED BY pairings_until
        WHERE until IS NOT NULL AND until <= ?1 ORDER BY until LIMIT ?2)";
 
+/// Those of a channel who wait beyond so many, the oldest.
+const OLDEST: &str = "DELETE FROM pairings WHERE id IN (SELECT id FROM pairings INDEXED BY pairings_waiting
+       WHERE channel = ?1 AND until IS NOT NULL ORDER BY until DESC, id DESC LIMIT -1 OFFSET ?2)";
+
 fn select(which: &str) -> String {
     format!("SELECT {COLUMNS} FROM pairings {which}")
 }
@@ -67,11 +71,7 @@ pub(super) fn ask(connection: &Connection, pairing: &NewPairing) -> SqlResult<()
     )?;
     let (kind, until) = (kind_text(writer.kind), integer(now.plus(PAIRING_WINDOW).0));
     put.execute(params![writer.channel, writer.account, kind, writer.id, name, code, until])?;
-    let mut oldest = connection.prepare_cached(
-        "DELETE FROM pairings WHERE id IN (SELECT id FROM pairings INDEXED BY pairings_waiting
-           WHERE channel = ?1 AND until IS NOT NULL ORDER BY until DESC, id DESC LIMIT -1 OFFSET ?2)",
-    )?;
-    oldest.execute(params![writer.channel, rows(MAX_PENDING)])?;
+    connection.prepare_cached(OLDEST)?.execute(params![writer.channel, rows(MAX_PENDING)])?;
     Ok(())
 }
 
@@ -142,5 +142,26 @@ impl Pairings for SqliteStore {
     fn pairing_remove<'a>(&'a self, writer: &'a Writer) -> BoxFuture<'a, Result<bool, StoreError>> {
         let writer = writer.clone();
         self.db.write(move |connection| remove(connection, &writer)).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Result, plan, store};
+    use super::*;
+
+    #[tokio::test]
+    async fn writers_come_out_of_their_indexes() -> Result {
+        let (_folder, store) = store()?;
+        for (which, index) in [
+            (select(ONE), "(channel=? AND account=? AND kind=? AND writer=?)"),
+            (select(OF_CHANNEL), "(channel=?)"),
+            (FORGET.to_owned(), "pairings_until (until"),
+            (OLDEST.to_owned(), "pairings_waiting (channel=?"),
+        ] {
+            let plan = plan(&store, which).await?;
+            assert!(plan.contains(index) && !plan.contains("B-TREE FOR ORDER BY"), "{index}: {plan}");
+        }
+        Ok(())
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn methods() -> [Method; 4] {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct List {
+pub(super) struct List {
     /// A cursor from `next`; the beginning where left out.
     after: Option<String>,
     /// Items at most.
@@ -45,7 +45,7 @@ struct List {
 
 impl List {
     /// The part of a list that is asked for, and the cursor of the next.
-    fn page<T>(self, mut items: Vec<T>, name: impl Fn(&T) -> &str) -> (Vec<T>, Option<String>) {
+    pub(super) fn page<T>(self, mut items: Vec<T>, name: impl Fn(&T) -> &str) -> (Vec<T>, Option<String>) {
         items.sort_by(|one, other| name(one).cmp(name(other)));
         if let Some(after) = &self.after {
             items.retain(|item| name(item) > after.as_str());

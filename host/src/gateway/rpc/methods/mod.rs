@@ -1,7 +1,9 @@
 //! The methods, by what they are about.
 
+mod channel;
 mod chat;
 mod directory;
+mod pairing;
 mod session;
 mod system;
 
@@ -21,5 +23,7 @@ pub(super) fn all() -> Vec<Method> {
     all.extend(chat::methods());
     all.extend(session::methods());
     all.extend(directory::methods());
+    all.extend(channel::methods());
+    all.extend(pairing::methods());
     all
 }

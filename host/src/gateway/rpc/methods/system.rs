@@ -12,6 +12,7 @@ use super::super::table::{Method, Methods};
 use super::super::{PROTOCOL, discover};
 use super::NoParams;
 use crate::agent::Load;
+use crate::channel::{ChannelHealth, ChannelStatus};
 use crate::gateway::Shared;
 use crate::gateway::health::StorageHealth;
 use crate::store::{ErrorCode, Health, Timestamp};
@@ -99,6 +100,22 @@ struct Status {
     plugins: usize,
     /// Those of them that failed so often that they are not called for now.
     quarantined: Vec<String>,
+    /// Channels, by name.
+    channels: Vec<Channel>,
+}
+
+/// A channel; `channel.list` says more.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Channel {
+    /// Its name in the config.
+    name: String,
+    /// The platform.
+    platform: String,
+    /// How it is.
+    #[serde(flatten)]
+    health: ChannelHealth,
+    /// Since when it is so.
+    since: Timestamp,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -140,7 +157,18 @@ async fn status(shared: Arc<Shared>, _: NoParams) -> Result<Answer<Status>, RpcE
         agents: state.dispatcher.agents().len(),
         plugins: state.plugins.list().len(),
         quarantined: quarantined.map(|plugin| plugin.name).collect(),
+        channels: channels(&shared),
     }))
+}
+
+fn channels(shared: &Shared) -> Vec<Channel> {
+    let channel = |status: ChannelStatus| {
+        let ChannelStatus { name, platform, health, since, .. } = status;
+        Channel { name, platform, health, since }
+    };
+    let mut channels: Vec<_> = shared.state.channels.channels().into_iter().map(channel).collect();
+    channels.sort_by(|one, other| one.name.cmp(&other.name));
+    channels
 }
 
 async fn describe(shared: Arc<Shared>, _: NoParams) -> Result<Answer<Value>, RpcError> {

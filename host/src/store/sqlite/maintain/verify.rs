@@ -94,6 +94,17 @@ pub(in super::super) const CHECKS: &[Check] = &[
               WHERE p.start > 0 AND NOT EXISTS \
               (SELECT 1 FROM file_pieces q WHERE q.file = p.file AND q.start + length(q.data) = p.start)",
     },
+    Check {
+        what: "what is shown of a delivery is said to be of another channel",
+        tables: &["deliveries", "shown"],
+        sql: "SELECT d.delivery || ': ' || s.message FROM shown s JOIN deliveries d ON d.id = s.delivery \
+              WHERE s.channel <> d.channel",
+    },
+    Check {
+        what: "a turn that ended still has an answer to send",
+        tables: &["turns", "destinations"],
+        sql: "SELECT t.turn FROM destinations d JOIN turns t ON t.id = d.turn WHERE t.open = 0",
+    },
 ];
 
 /// Something that is wrong.

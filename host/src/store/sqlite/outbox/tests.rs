@@ -120,9 +120,14 @@ async fn what_is_due_comes_out_of_the_index_of_what_is_open() -> Result {
     assert!(due.contains("USING COVERING INDEX deliveries_open (channel=?)"), "{due}");
     assert!(!due.contains("SCAN deliveries"), "{due}");
     let page = plan(&store, select(OF_CHANNEL)).await?;
-    assert!(page.contains("deliveries_channel (channel=? AND delivery>?)") && !page.contains("TEMP B-TREE"), "{page}");
+    assert!(
+        page.contains("deliveries_channel (channel=? AND delivery>?)") && !page.contains("B-TREE FOR ORDER BY"),
+        "{page}"
+    );
     let all = plan(&store, select(OF_ALL)).await?;
-    assert!(all.contains("(delivery>?)") && !all.contains("TEMP B-TREE"), "{all}");
+    assert!(all.contains("(delivery>?)") && !all.contains("B-TREE FOR ORDER BY"), "{all}");
+    let receipt = plan(&store, OF_RECEIPT).await?;
+    assert!(receipt.contains("shown_message (channel=? AND message=?)") && !receipt.contains("SCAN d"), "{receipt}");
     let forget = plan(&store, FORGET).await?;
     assert!(forget.contains("deliveries_age (agent=? AND created_at<?)"), "{forget}");
     Ok(())

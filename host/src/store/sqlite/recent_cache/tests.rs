@@ -34,6 +34,7 @@ fn database() -> rusqlite::Result<Connection> {
     let connection = Connection::open_in_memory()?;
     connection.execute_batch(include_str!("../schema/sessions.sql"))?;
     connection.execute_batch(include_str!("../schema/rest.sql"))?;
+    connection.execute_batch(include_str!("../schema/channels.sql"))?;
     Ok(connection)
 }
 

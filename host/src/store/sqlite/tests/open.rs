@@ -2,9 +2,13 @@
 
 use std::fs;
 
+use super::super::SqliteStore;
 use super::super::connection::beside;
-use super::super::migrate::backup_of;
+use super::super::migrate::{MIGRATIONS, backup_of};
 use super::*;
+use crate::store::{
+    DeliveryFilter, DeliveryId, DeliveryState, Epoch, NewDelivery, Outbox, Resume, SessionKey, Store, Timestamp, TurnId,
+};
 
 /// The store of [`ONE`], one version on.
 const TWO: &[Migration] = &[
@@ -180,4 +184,68 @@ fn the_real_schema_opens_anew_and_again() {
     drop(Db::open(&options(&path)).unwrap());
     drop(Db::open(&options(&path)).unwrap());
     assert!(!backup_of(&path, 1).exists());
+}
+
+/// A store as the first version left it: a session, an open turn, deliveries before and after one that is no more.
+const FIRST: &str = "
+    INSERT INTO sessions (id, key, agent, created_at, updated_at, turns) VALUES (3, 'main:telegram:1:ann', 'main', 1, 1, 1);
+    INSERT INTO turns (id, turn, session, agent, accepted_at) VALUES (4, '01hzzzzzzzzzzzzzzzz4', 3, 'main', 1);
+    INSERT INTO deliveries (id, delivery, session, agent, channel, conversation, draft, state, epoch, attempts, due,
+        reason, created_at, content, progress, open)
+    VALUES
+        (7, '01hzzzzzzzzzzzzzzzz7', 3, 'main', 'telegram', 'c', 0, 'dead', 2, 5, 90, 'gone', 50, x'00ff', NULL, 0),
+        (8, '01hzzzzzzzzzzzzzzzz1', 3, 'main', 'telegram', 'c', 1, 'sending', 2, 1, 91, NULL, 51, x'01', x'02', 1),
+        (9, '01hzzzzzzzzzzzzzzzz9', 3, 'main', 'telegram', 'c', 0, 'pending', 2, 0, 92, NULL, 52, x'03', NULL, 1);
+    DELETE FROM deliveries WHERE id = 9;";
+
+#[tokio::test]
+async fn a_store_of_the_first_version_keeps_all_it_holds_and_takes_what_channels_need() {
+    let (_folder, path) = place();
+    let db = Db::open_with(&options(&path), &MIGRATIONS[..1]).unwrap();
+    db.write(|connection| Ok(connection.execute_batch(FIRST)?)).await.unwrap();
+    drop(db);
+
+    let store = SqliteStore::open(options(&path)).unwrap();
+    let ann: SessionKey = "main:telegram:1:ann".parse().unwrap();
+    let all = store.deliveries(&DeliveryFilter::default(), None, 9).await.unwrap().items;
+    let [draft, dead] = &all[..] else { panic!("{all:?}") };
+    assert_eq!((dead.state, dead.attempts, dead.due.0, dead.created_at.0), (DeliveryState::Dead, 5, 90, 50));
+    assert_eq!((dead.reason.as_deref(), &dead.content[..]), (Some("gone"), &[0, 255][..]));
+    assert_eq!((draft.state, draft.draft, draft.progress.as_deref()), (DeliveryState::Sending, true, Some(&[2][..])));
+    assert_eq!((draft.session.as_ref(), draft.shown.len(), draft.receipt), (Some(&ann), 0, None));
+    let due = store.deliveries_due("telegram", Timestamp(100), 9).await.unwrap();
+    assert_eq!(due.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [draft.id]);
+    let turn: TurnId = "01hzzzzzzzzzzzzzzzz4".parse().unwrap();
+    let resumed = store.resume(Resume { session: ann.clone(), turn, epoch: Epoch(3) }).await.unwrap().unwrap();
+    assert_eq!(resumed.destination, None);
+
+    // What it could not take before; the one that an older owner may not advance stays so.
+    let id = DeliveryId(turn);
+    let stranger = NewDelivery {
+        id,
+        session: None,
+        channel: "telegram".to_owned(),
+        conversation: "d".to_owned(),
+        content: vec![4].into(),
+        draft: false,
+        epoch: Epoch(3),
+        now: Timestamp(60),
+    };
+    assert!(store.delivery_open(stranger.clone()).await.unwrap());
+    let old = NewDelivery { id: draft.id, epoch: Epoch(1), ..stranger };
+    assert!(matches!(store.delivery_open(old).await, Err(StoreError::Superseded { .. })));
+    assert!(store.delete(&ann, Epoch(3)).await.unwrap());
+    let left = store.deliveries(&DeliveryFilter::default(), None, 9).await.unwrap().items;
+    assert_eq!(left.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), [id]);
+    drop(store);
+
+    let problems = super::super::verify(&path, &mut |_| {}).unwrap().problems;
+    assert!(problems.is_empty(), "{problems:?}");
+    drop(Db::open_with(&options(&path), MIGRATIONS).unwrap());
+    fs::copy(backup_of(&path, 1), &path).unwrap();
+    let before = Db::open_with(&options(&path), &MIGRATIONS[..1]).unwrap();
+    let count = before.read(|connection| {
+        Ok(connection.query_row("SELECT count(*) FROM deliveries", [], |row| row.get::<_, i64>(0))?)
+    });
+    assert_eq!(count.await.unwrap(), 2, "the copy is as it was, for the program that wrote it");
 }
