@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use super::super::image::tests::png_of;
 use super::*;
-use crate::store::{Accept, Epoch, FileAppend, MemoryLimits, MemoryStore, NewFile, Role, Store, Timestamp, TurnId};
+use crate::store::{Accept, Epoch, FileAppend, MemoryLimits, MemoryStore, NewFile, Role, Timestamp, TurnId};
 
 /// Files by their names; of others nothing is to be had.
 struct Shelf {
