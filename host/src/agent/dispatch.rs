@@ -9,6 +9,7 @@ use tracing::info;
 
 use super::accept::{Accepting, idempotency};
 use super::agents::{self, Agent, AgentInfo, BuildError, NoModel};
+use super::attachments::{Attachments, MAX_ATTACHMENTS};
 use super::courier::Courier;
 use super::job::Ticket;
 use super::lane::{LaneLimits, Lanes, Load, Refused};
@@ -19,7 +20,8 @@ use crate::config::{AgentName, ByteSize, Config};
 use crate::provider::{Jitter, Providers};
 use crate::runtime::Registry;
 use crate::store::{
-    Destination, DynStore, Epoch, ErrorCode, KeyError, Message, Role, SessionKey, StoreError, Timestamp, TurnId,
+    Attachment, Block, Destination, DynStore, Epoch, ErrorCode, KeyError, Message, Role, SessionKey, StoreError,
+    Timestamp, TurnId,
 };
 
 /// The longest idempotency key, in bytes.
@@ -52,10 +54,19 @@ pub struct Submission {
     pub agent: Option<String>,
     /// What is said.
     pub content: String,
+    /// Files that are sent along, at most 10: more are left out.
+    pub attachments: Vec<Attachment>,
     /// Where the answer goes, where it does not go to whoever sent the message.
     pub destination: Option<Destination>,
     /// Under which a repeat is recognised.
     pub idempotency_key: Option<String>,
+}
+
+/// A person's message.
+pub(super) fn said(content: String, attachments: Vec<Attachment>) -> Arc<Message> {
+    let mut message = Message::text(Role::User, content);
+    message.blocks.extend(attachments.into_iter().take(MAX_ATTACHMENTS).map(Block::Attachment));
+    Arc::new(message)
 }
 
 /// A message that is stored.
@@ -151,6 +162,8 @@ pub struct Parts<'a> {
     pub epoch: Epoch,
     /// Carries answers to platforms.
     pub courier: Arc<dyn Courier>,
+    /// Fetches what people send along.
+    pub attachments: Arc<dyn Attachments>,
     /// Where models run.
     pub providers: &'a Providers,
     /// Spreads retries.
@@ -184,10 +197,10 @@ impl Dispatcher {
     /// The config names something that is not there, or contradicts itself.
     pub fn new(parts: Parts<'_>) -> Result<Self, BuildError> {
         let agents = agents::build(&parts)?;
-        let Parts { config, store, epoch, courier, .. } = parts;
+        let Parts { config, store, epoch, courier, attachments, .. } = parts;
         let limits = &config.limits;
         let (queued, closing) = (limits.queued, CancellationToken::new());
-        let shared = Arc::new(Shared { store: Arc::clone(&store), epoch, queued, courier, closing });
+        let shared = Arc::new(Shared { store: Arc::clone(&store), epoch, queued, courier, attachments, closing });
         let lanes = LaneLimits { running: limits.turns, queued: limits.queued, queued_total: limits.queued_total };
         Ok(Self {
             inner: Arc::new(Inner {
@@ -227,7 +240,7 @@ impl Dispatcher {
         let destination = submission.destination;
 
         let entry = inner.lanes.enter(&session).await.map_err(|refused| self.refused(refused))?;
-        let message = Arc::new(Message::text(Role::User, submission.content));
+        let message = said(submission.content, submission.attachments);
         let topic = inner.hub.topic(&session);
         let (store, epoch) = (Arc::clone(&inner.store), inner.epoch);
         let accepting = Accepting { store, epoch, entry, agent, topic, session, message, destination, idempotency };

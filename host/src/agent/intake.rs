@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::Agent;
 use super::accept::chance;
-use super::dispatch::{Dispatcher, Submission, SubmitError, Submitted};
+use super::dispatch::{Dispatcher, Submission, SubmitError, Submitted, said};
 use super::lane::Entry;
 use super::opening::Coming;
 use crate::bus::Topic;
 use crate::provider::Request;
-use crate::store::{Accept, Accepted, Message, Role, SessionKey, Timestamp, TurnId};
+use crate::store::{Accept, Accepted, SessionKey, Timestamp, TurnId};
 
 /// Messages of one transaction, each with its place in the order of its session. While it is held,
 /// nothing else enters those sessions.
@@ -88,7 +88,7 @@ impl Dispatcher {
         let topic = self.hub().topic(&session);
         // Before the message is stored: once it is, nothing may fail.
         topic.reserve().await?;
-        let message = Arc::new(Message::text(Role::User, submission.content));
+        let message = said(submission.content, submission.attachments);
         let turn = TurnId::new(now, chance());
         let request = match place {
             Place::First => {

@@ -8,9 +8,11 @@
 
 mod accept;
 mod agents;
+mod attachments;
 mod context;
 mod courier;
 mod dispatch;
+mod image;
 mod intake;
 mod job;
 mod lane;
@@ -26,6 +28,7 @@ mod turn;
 mod tests;
 
 pub use agents::{AgentInfo, BuildError, NoModel};
+pub use attachments::{Attachments, FetchError, MAX_HANDLE};
 pub use courier::{Courier, Letter, LetterContent, Passage};
 pub use dispatch::{Dispatcher, Parts, Peer, Submission, SubmitError, Submitted};
 pub use intake::{Admission, Admitted};

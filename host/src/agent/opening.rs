@@ -12,7 +12,7 @@ use super::{Agent, context};
 use crate::metering::{message_tokens, text_tokens};
 use crate::provider::Request;
 use crate::store::{
-    Accept, FirstCall, Message, ModelCall, Position, SessionKey, StoredMessage, Timestamp, TokenUsage, TurnId,
+    Accept, Block, FirstCall, Message, ModelCall, Position, SessionKey, StoredMessage, Timestamp, TokenUsage, TurnId,
 };
 
 /// The most messages of earlier turns that are read back to make a context of.
@@ -36,8 +36,8 @@ pub(super) struct Coming<'a> {
 }
 
 impl Coming<'_> {
-    /// What the turn will ask first. Nothing, where it will not run at once; nor where there is no model to ask
-    /// or no history to be read, of which the turn itself tells.
+    /// What the turn will ask first. Nothing, where it will not run at once, or shows files; nor where there is no
+    /// model to ask or no history to be read, of which the turn itself tells.
     pub(super) async fn request(&self, entry: &Entry) -> Option<Arc<Request>> {
         let Self { agent, session, turn, message, now } = self;
         agent.models.as_ref().ok()?.models().first()?;
@@ -48,7 +48,13 @@ impl Coming<'_> {
         let mut history = shared.store.recent(session, agent.context_messages(shared.queued)).await.ok()?;
         let position = Position(history.last().map_or(0, |last| last.position.0.saturating_add(1)));
         history.push(StoredMessage { position, turn: *turn, at: *now, message: Arc::clone(message) });
-        Some(Arc::new(agent.request(context::assemble(&history, *turn, agent.config.context_tokens))))
+        let messages = context::assemble(&history, *turn, agent.config.context_tokens);
+        // What was sent along may have to be fetched first, for which nobody who sends a message waits.
+        let sent_along = |message: &Arc<Message>| message.blocks.iter().any(|block| matches!(block, Block::Attachment(_)));
+        if messages.iter().any(sent_along) {
+            return None;
+        }
+        Some(Arc::new(agent.request(messages)))
     }
 }
 

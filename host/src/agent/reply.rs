@@ -116,7 +116,7 @@ impl Reply {
             Block::Text { text } | Block::Thinking { text, .. } => text_tokens(text),
             Block::RedactedThinking { data } => text_tokens(data),
             Block::ToolUse(call) => text_tokens(call.input.get()),
-            Block::ToolResult(_) => 0,
+            Block::ToolResult(_) | Block::Attachment(_) | Block::Image { .. } => 0,
         };
         self.blocks.iter().map(|block| u64::from(tokens(block))).sum()
     }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use super::attachments::AttachmentDesk;
 use super::directory::{ChannelDirectory, ChannelStatus, ReplayError, WebhookStatus};
 use super::driver::{Driver, DriverParts, Request};
 use super::line::{Line, LineParts};
@@ -48,6 +49,7 @@ struct Inner {
     delivery: DeliveryConfig,
     dispatcher: Dispatcher,
     post: Arc<Post>,
+    desk: Arc<AttachmentDesk>,
     tasks: TaskTracker,
     running: Mutex<BTreeMap<PluginName, Running>>,
 }
@@ -120,12 +122,14 @@ impl Channels {
         plugins: &Registry,
         dispatcher: &Dispatcher,
         post: Arc<Post>,
+        desk: Arc<AttachmentDesk>,
     ) -> Result<Self, ChannelError> {
         let inner = Inner {
             tables: config.channels.clone(),
             delivery: config.delivery.clone(),
             dispatcher: dispatcher.clone(),
             post,
+            desk,
             tasks: TaskTracker::new(),
             running: Mutex::default(),
         };
@@ -233,6 +237,7 @@ impl Inner {
             stop: running.quiet.clone(),
         });
         self.post.attach(outbox.clone());
+        self.desk.attach(Arc::clone(&running.line));
         running.outbox = Some(outbox);
     }
 
@@ -259,6 +264,7 @@ impl Inner {
     fn remove(&self, name: &PluginName) {
         if let Some(running) = self.running().remove(name) {
             info!(channel = %name, "the channel's plugin is gone: it stops");
+            self.desk.detach(name.as_str());
             let outbox = self.post.detach(name.as_str());
             self.tasks.spawn(async move {
                 running.quiet.cancel();

@@ -11,6 +11,7 @@
 //! - `gate/`: who may write, and what the host answers itself;
 //! - `outbox/`: answers on their way to the platform, until they are settled.
 
+mod attachments;
 mod channels;
 mod counts;
 mod directory;
@@ -27,6 +28,7 @@ mod transport;
 mod way_out;
 pub mod webhook;
 
+pub use attachments::AttachmentDesk;
 pub use channels::{ChannelError, Channels};
 pub use directory::{ChannelDirectory, ChannelStatus, NoChannels, Received, ReplayError, Sent, WebhookStatus};
 pub use line::ChannelHealth;

@@ -61,6 +61,7 @@ pub(super) async fn line(config: ChannelConfig, limits: LimitsConfig) -> Result<
         store,
         epoch,
         courier: Arc::new(()),
+        attachments: Arc::new(()),
         providers: &Providers::new([Arc::new(Silent) as Arc<dyn Provider>]),
         jitter: Arc::new(Jitter::seeded(1)),
         tools: &Registry::default(),

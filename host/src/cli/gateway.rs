@@ -10,8 +10,8 @@ use super::plugins::{self, Directory, Plugins};
 use super::reload::{self, Reloads};
 use super::storage::Storage;
 use super::{CliError, GatewayArgs, output, retention};
-use crate::agent::{Courier, Dispatcher, Parts};
-use crate::channel::{Channels, Post};
+use crate::agent::{Attachments, Courier, Dispatcher, Parts};
+use crate::channel::{AttachmentDesk, Channels, Post};
 use crate::config::{Config, Loaded, StorageUrl};
 use crate::gateway::{Gateway, GatewayState};
 use crate::home::Home;
@@ -48,17 +48,19 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     let plugins = Registry::new(tools);
     let epoch = store.take_over().await.map_err(CliError::failed)?;
     let post = Arc::new(Post::default());
+    let desk = Arc::new(AttachmentDesk::default());
     let dispatcher = Dispatcher::new(Parts {
         config: &config,
         store: Arc::clone(&store),
         epoch,
         courier: Arc::clone(&post) as Arc<dyn Courier>,
+        attachments: Arc::clone(&desk) as Arc<dyn Attachments>,
         providers: &providers,
         jitter: Arc::new(Jitter::from_system()),
         tools: &plugins,
     })
     .map_err(|error| CliError::Usage(error.to_string()))?;
-    let channels = Channels::prepare(&config, &plugins, &dispatcher, Arc::clone(&post))
+    let channels = Channels::prepare(&config, &plugins, &dispatcher, Arc::clone(&post), desk)
         .await
         .map_err(|error| CliError::Usage(error.to_string()))?;
     plugins.attach(Arc::new(channels.clone()));

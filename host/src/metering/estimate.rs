@@ -9,6 +9,9 @@ const MESSAGE_OVERHEAD: u32 = 3;
 /// Anthropic's documentation of vision.
 const MEDIA_TOKENS: u32 = 1_590;
 
+/// What the name, type, size and id of a file take, roughly.
+const FILE_TOKENS: u32 = 40;
+
 /// Tokens of a text: a quarter of its ASCII bytes and one for each other character, which errs
 /// high for most scripts.
 #[must_use]
@@ -34,6 +37,9 @@ fn block_tokens(block: &Block) -> u32 {
     match block {
         Block::Text { text } | Block::Thinking { text, .. } => text_tokens(text),
         Block::RedactedThinking { data } => text_tokens(data),
+        Block::Attachment(file) if file.mime_type.starts_with("image/") => MEDIA_TOKENS + FILE_TOKENS,
+        Block::Attachment(_) => FILE_TOKENS,
+        Block::Image { .. } => MEDIA_TOKENS,
         Block::ToolUse(call) => text_tokens(&call.name).saturating_add(text_tokens(call.input.get())),
         Block::ToolResult(result) => {
             result.content.iter().map(content_tokens).fold(MESSAGE_OVERHEAD, u32::saturating_add)

@@ -9,8 +9,12 @@ use hyper::{HeaderMap, Method};
 use super::channel::ChannelPlugin;
 use super::egress::{self, headers};
 use super::egress_secrets::{Encoded, Redactor, SecretRules, plain_answer};
-use crate::config::{GrantsConfig, HttpGrant, Origin, PluginName};
-use crate::net::{Client, GuardedClient};
+#[cfg(test)]
+use crate::config::GrantsConfig;
+use crate::config::{HttpGrant, Origin, PluginName};
+#[cfg(test)]
+use crate::net::Client;
+use crate::net::GuardedClient;
 
 /// The most that the headers of a request or response may take, as HTTP/1.1 writes them.
 pub(crate) const MAX_FIELDS: usize = egress::MAX_FIELDS;
@@ -22,6 +26,7 @@ pub(crate) struct ChannelOut {
     grants: Vec<HttpGrant>,
     secrets: SecretRules,
     body: u64,
+    file: u64,
     client: Option<Arc<GuardedClient>>,
 }
 
@@ -34,13 +39,15 @@ impl ChannelPlugin {
             grants: reach.grants.http.clone(),
             secrets: reach.secrets.clone(),
             body: reach.limits.body.0,
+            file: reach.limits.file.0,
             client: reach.egress.client.clone(),
         }
     }
 }
 
 impl ChannelOut {
-    /// A way out of these parts. `body` bounds a request's body and an answer's, in bytes.
+    /// A way out of these parts. `body` bounds a request's body and an answer's, and a file, in bytes.
+    #[cfg(test)]
     pub(crate) fn new(
         plugin: PluginName,
         grants: &GrantsConfig,
@@ -49,7 +56,7 @@ impl ChannelOut {
         client: &Client,
     ) -> Self {
         let client = Some(Arc::new(client.guarded(egress::policy(grants.http.clone()))));
-        Self { plugin, grants: grants.http.clone(), secrets, body, client }
+        Self { plugin, grants: grants.http.clone(), secrets, body, file: body, client }
     }
 
     /// Whose it is.
@@ -65,6 +72,11 @@ impl ChannelOut {
     /// The most bytes of a request's body, but for files, and of an answer's.
     pub(crate) fn body_limit(&self) -> u64 {
         self.body
+    }
+
+    /// The most bytes of a file that it fetches.
+    pub(crate) fn file_limit(&self) -> u64 {
+        self.file
     }
 
     /// What sends; nothing where no origin is granted or the gateway lends no client.

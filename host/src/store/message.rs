@@ -68,6 +68,35 @@ pub enum Block {
     ToolUse(ToolUse),
     /// What a tool answered.
     ToolResult(ToolResult),
+    /// A file that a person sent along with a message. A model is never sent it, but what became of
+    /// it: the file's name and id, or an [`Block::Image`].
+    Attachment(Attachment),
+    /// An image, for a model. It is in no history: there its file is.
+    Image {
+        /// `image/png`.
+        mime_type: String,
+        /// The bytes, in base64.
+        data: Arc<str>,
+    },
+}
+
+/// A file that a person sent along, which the platform holds until the message's turn begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Attachment {
+    /// The id of the session's file that it becomes.
+    pub file: String,
+    /// The channel that it came by, and that can fetch it.
+    pub channel: String,
+    /// As the platform says: `image/png`.
+    pub mime_type: String,
+    /// As its sender called it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Bytes, as the platform says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// By which the channel fetches it, in base64.
+    pub handle: String,
 }
 
 /// A call that the model asks for. Only whole ones are made: `input` is an object.

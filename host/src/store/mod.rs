@@ -55,7 +55,9 @@ pub use kv::{
 };
 pub use ledger::{CallOutcome, Ledger, LedgerEntry, LedgerFilter, LedgerRecord, ModelCall, ModelCallEnd, ModelCallId};
 pub use memory::{MemoryLimits, MemoryStore};
-pub use message::{Block, Message, Role, StopReason, StoredMessage, TokenUsage, ToolContent, ToolResult, ToolUse};
+pub use message::{
+    Attachment, Block, Message, Role, StopReason, StoredMessage, TokenUsage, ToolContent, ToolResult, ToolUse,
+};
 pub use pairing::{MAX_PENDING, NewPairing, PAIRING_WINDOW, Pairing, PairingState, Pairings, Writer, WriterKind};
 pub use portable::{
     ExportCursor, ExportPage, OLDEST_PORTABLE_VERSION, PORTABLE_VERSION, Portable, PortableDestination, Record,

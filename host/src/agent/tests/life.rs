@@ -210,6 +210,7 @@ impl World {
             store,
             epoch,
             courier: Arc::new(()),
+            attachments: Arc::new(()),
             providers: &Providers::new([Arc::new(Model(Arc::clone(&self.outside), self.clock)) as Arc<dyn Provider>]),
             jitter: Arc::new(Jitter::seeded(1)),
             tools: &Registry::default(),

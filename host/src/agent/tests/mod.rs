@@ -119,6 +119,7 @@ impl Bench {
             store,
             epoch,
             courier: Arc::new(()),
+            attachments: Arc::new(()),
             providers: &Providers::new([Arc::new(held) as Arc<dyn Provider>]),
             jitter: Arc::new(Jitter::seeded(1)),
             tools: &Registry::default(),
@@ -144,7 +145,14 @@ impl Bench {
 
 fn submission(peer: &str, content: &str) -> Submission {
     let peer = Peer { channel: "c".into(), account: "a".into(), peer: peer.into(), guild: None, team: None };
-    Submission { peer, agent: None, content: content.into(), destination: None, idempotency_key: None }
+    Submission {
+        peer,
+        agent: None,
+        content: content.into(),
+        attachments: Vec::new(),
+        destination: None,
+        idempotency_key: None,
+    }
 }
 
 /// The ends of the turns that a watcher sees, in order.
@@ -381,5 +389,29 @@ async fn repeats_of_a_key_are_one_turn_also_when_they_come_together() -> Result 
     assert!(matches!(bench.dispatcher.submit(other).await, Err(SubmitError::KeyReused)));
     bench.call().await?;
     assert_eq!(bench.reading.load(Ordering::SeqCst), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_with_an_attachment_that_is_not_to_be_had_is_answered_with_a_note_of_it() -> Result {
+    let bench = Bench::new(LimitsConfig::default())?;
+    let attachment = crate::store::Attachment {
+        file: crate::store::FileId::new(1).to_string(),
+        channel: "c".into(),
+        mime_type: "image/png".into(),
+        name: Some("cat.png".into()),
+        size: Some(3),
+        handle: String::new(),
+    };
+    let with = Submission { attachments: vec![attachment; 12], ..submission("p", "what is this?") };
+    bench.dispatcher.submit(with).await?.ticket.ok_or("a repeat")?.start();
+    let call = bench.call().await?;
+    let blocks = &call.request.messages[0].blocks;
+    assert_eq!(blocks.len(), 11, "ten at most, besides the text");
+    let note = "[cat.png, image/png: it could not be fetched: this gateway fetches no attachments]";
+    assert!(matches!(&blocks[1], Block::Text { text } if text == note), "{:?}", blocks[1]);
+    // The history has what was sent.
+    let history = bench.dispatcher.store().history(&"default:c:a:p".parse()?, None, 10).await?;
+    assert!(matches!(&history.items[0].message.blocks[10], Block::Attachment(kept) if kept.name.is_some()));
     Ok(())
 }

@@ -139,7 +139,7 @@ fn shape(message: &Message) -> String {
         Block::Thinking { .. } => "(thinks)".into(),
         Block::ToolUse(call) => format!("(calls {})", call.id),
         Block::ToolResult(result) => format!("({})", result.tool_use_id),
-        Block::RedactedThinking { .. } => "?".into(),
+        Block::RedactedThinking { .. } | Block::Attachment(_) | Block::Image { .. } => "?".into(),
     };
     message.blocks.iter().map(block).collect::<Vec<_>>().join(" ")
 }

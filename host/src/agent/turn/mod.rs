@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::attachments::{Attachments, Desk};
 use super::context;
 use super::courier::{Courier, Passage};
 use super::job::{Cause, Job, Origin};
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     pub(super) queued: usize,
     /// Carries answers to platforms.
     pub(super) courier: Arc<dyn Courier>,
+    /// Fetches what people send along.
+    pub(super) attachments: Arc<dyn Attachments>,
     /// Cancelled when the gateway waits for no turn any more.
     pub(super) closing: CancellationToken,
 }
@@ -268,7 +271,7 @@ async fn steps(turn: Turn<'_>, work: &mut Work) -> Result<DoneReason, Failure> {
     let mut opening = job.opening.as_ref().map(|opening| Arc::clone(&opening.request));
     let mut messages = match &opening {
         Some(request) => request.messages.clone(),
-        None => context::assemble(&turn.history().await?, job.turn, agent.config.context_tokens),
+        None => shown_history(turn).await?,
     };
 
     let limit = agent.config.max_steps;
@@ -297,6 +300,19 @@ async fn steps(turn: Turn<'_>, work: &mut Work) -> Result<DoneReason, Failure> {
         }
     }
     Ok(DoneReason::Steps)
+}
+
+/// What the model is given of the session's history, with what was sent along.
+async fn shown_history(turn: Turn<'_>) -> Result<Vec<Arc<Message>>, StoreError> {
+    let (shared, job) = (turn.shared, turn.job);
+    let history = turn.history().await?;
+    let desk = Desk { store: &shared.store, session: &job.session, source: &*shared.attachments };
+    if let Some(own) = history.iter().find(|stored| stored.turn == job.turn) {
+        until_well(shared, || desk.fetch(&own.message)).await?;
+    }
+    let messages = context::assemble(&history, job.turn, job.agent.config.context_tokens);
+    drop(history);
+    until_well(shared, || desk.shown(messages.clone())).await
 }
 
 /// Stores an answer that is whole and with which the turn goes on: its calls wait in `work`. Says

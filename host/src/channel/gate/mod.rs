@@ -16,6 +16,7 @@ use crate::agent::{LetterContent, Peer, Submission};
 use crate::runtime::bindings::channel::{Conversation, Kind, Message};
 use crate::store::{DeliveryId, EventId, NewDelivery, NewPairing, StoreError, Timestamp, TurnId};
 
+use super::attachments;
 use super::line::{Line, chance};
 use super::route::Route;
 use admission::Standing;
@@ -105,6 +106,7 @@ async fn fate(
         peer: peer(line, message, account),
         agent: None,
         content,
+        attachments: attachments::kept(line.name.as_str(), &message.attachments),
         destination: Some(destination),
         idempotency_key: None,
     };

@@ -36,7 +36,7 @@ pub(super) use address::{Address, Protocol};
 pub use error::SetupError;
 pub(super) use error::{OutwardError, Unsent};
 pub(super) use files::{FileSource, FileSourceError, NoFiles, OpenFile, SessionSource};
-pub(super) use receive::{Download, DownloadError, Hidden};
+pub(super) use receive::{Download, Hidden};
 
 /// The longest that one request may take, its answer included.
 const MAX_TIMEOUT: Duration = Duration::from_secs(120);
@@ -84,6 +84,11 @@ impl Outward {
     /// Whose it is.
     pub(super) fn plugin(&self) -> &PluginName {
         self.out.plugin()
+    }
+
+    /// The most bytes of a file that it fetches.
+    pub(super) fn file_limit(&self) -> u64 {
+        self.out.file_limit()
     }
 
     /// Sends a request, and has the whole of its answer.

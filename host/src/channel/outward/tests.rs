@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::receive::DownloadError;
 use super::testing::{LIMIT, TOKEN, get, outbound, outward, outward_with, template};
 use super::*;
 use crate::config::HttpGrant;

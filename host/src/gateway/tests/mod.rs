@@ -81,6 +81,7 @@ fn dispatcher(queue: usize) -> Dispatcher {
         store: Arc::new(MemoryStore::new(MemoryLimits::default())),
         epoch: Epoch(0),
         courier: Arc::new(()),
+        attachments: Arc::new(()),
         providers: &Providers::new([]),
         jitter: Arc::new(Jitter::seeded(1)),
         tools: &Registry::default(),

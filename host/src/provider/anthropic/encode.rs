@@ -155,6 +155,12 @@ impl<'a> Content<'a> {
             Block::RedactedThinking { data } => Some(Self::RedactedThinking { data }),
             Block::ToolUse(call) => Some(Self::ToolUse { id: id(&call.id), name: &call.name, input: &call.input }),
             Block::ToolResult(result) => Some(Self::result(result)),
+            Block::Image { mime_type, data } if IMAGES.contains(&mime_type.as_str()) => {
+                Some(Self::Image { source: Source::Base64 { media_type: mime_type, data } })
+            }
+            Block::Image { mime_type, .. } => Self::text(format!("[{mime_type}, which cannot be shown here]")),
+            // Whoever sends a message has put in its place what became of it.
+            Block::Attachment(_) => None,
         }
     }
 
@@ -326,5 +332,29 @@ mod tests {
         assert!(conversation(None).get("thinking").is_none());
         let thought = Block::Thinking { text: "hm".into(), signature: Some("sig".into()) };
         assert!(conversation(Some(thought)).get("thinking").is_some());
+    }
+
+    #[test]
+    fn an_image_that_a_person_sent_is_shown_where_it_stands() {
+        let image = |mime_type: &str| Block::Image { mime_type: mime_type.into(), data: "AAAA".into() };
+        let file = crate::store::Attachment {
+            file: "f".into(),
+            channel: "c".into(),
+            mime_type: "image/png".into(),
+            name: None,
+            size: None,
+            handle: String::new(),
+        };
+        let messages =
+            [message(Role::User, vec![text("look"), image("image/png"), image("image/tiff"), Block::Attachment(file)])];
+        let sent = serde_json::to_value(turns(&messages)).expect("JSON");
+        let source = json!({ "type": "base64", "media_type": "image/png", "data": "AAAA" });
+        let note = "[image/tiff, which cannot be shown here]";
+        let content = json!([
+            { "type": "text", "text": "look" },
+            { "type": "image", "source": source },
+            { "type": "text", "text": note },
+        ]);
+        assert_eq!(sent, json!([{ "role": "user", "content": content }]));
     }
 }

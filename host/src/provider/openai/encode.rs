@@ -82,7 +82,7 @@ enum UserContent<'a> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Part<'a> {
-    Text { text: &'a str },
+    Text { text: Cow<'a, str> },
     ImageUrl { image_url: ImageUrl },
 }
 
@@ -168,12 +168,25 @@ fn user<'a>(message: &'a Message, entries: &mut Vec<Entry<'a>>) {
         }
     }
     if !images.is_empty() {
-        images.insert(0, Part::Text { text: "The images that the tools returned, in order:" });
+        images.insert(0, Part::Text { text: "The images that the tools returned, in order:".into() });
         entries.push(Entry::User { content: UserContent::Parts(images) });
     }
-    if let Some(text) = texts(message) {
+    let shown = message.blocks.iter().filter_map(|block| match block {
+        Block::Image { mime_type, data } => Some(image(mime_type, data)),
+        _ => None,
+    });
+    let text = texts(message);
+    let shown: Vec<_> = shown.collect();
+    if !shown.is_empty() {
+        let text = text.map(|text| Part::Text { text });
+        entries.push(Entry::User { content: UserContent::Parts(text.into_iter().chain(shown).collect()) });
+    } else if let Some(text) = text {
         entries.push(Entry::User { content: UserContent::Text(text) });
     }
+}
+
+fn image<'a>(mime_type: &str, data: &str) -> Part<'a> {
+    Part::ImageUrl { image_url: ImageUrl { url: format!("data:{mime_type};base64,{data}") } }
 }
 
 fn assistant(message: &Message) -> Option<Entry<'_>> {
@@ -209,8 +222,7 @@ fn result_text<'a>(result: &'a ToolResult, images: &mut Vec<Part<'a>>) -> Cow<'a
     let piece = |content: &'a ToolContent| match content {
         ToolContent::Text { text } | ToolContent::Json { json: text } => Cow::Borrowed(text.as_str()),
         ToolContent::Media { mime_type, data } if mime_type.starts_with("image/") => {
-            let url = format!("data:{mime_type};base64,{data}");
-            images.push(Part::ImageUrl { image_url: ImageUrl { url } });
+            images.push(image(mime_type, data));
             Cow::Borrowed("[an image, which follows]")
         }
         ToolContent::Media { mime_type, .. } => Cow::Owned(format!("[{mime_type}, which cannot be shown here]")),
@@ -299,5 +311,18 @@ mod tests {
         assert_eq!(LimitField::of_host("api.openai.com"), LimitField::MaxCompletionTokens);
         assert_eq!(LimitField::of_host("x.openai.azure.com"), LimitField::MaxCompletionTokens);
         assert_eq!(LimitField::of_host("localhost"), LimitField::MaxTokens);
+    }
+
+    #[test]
+    fn images_that_a_person_sent_stand_behind_the_words() {
+        let image = Block::Image { mime_type: "image/png".into(), data: "aGk=".into() };
+        let said = Message { role: Role::User, blocks: vec![image, Block::Text { text: "look".into() }] };
+        let mut entries = Vec::new();
+        user(&said, &mut entries);
+        let content = json!([
+            {"type": "text", "text": "look"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}},
+        ]);
+        assert_eq!(serde_json::to_value(entries).expect("JSON"), json!([{"role": "user", "content": content}]));
     }
 }

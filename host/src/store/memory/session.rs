@@ -129,6 +129,11 @@ pub(super) fn size(message: &Message) -> u64 {
         Block::RedactedThinking { data } => data.len(),
         Block::ToolUse(call) => call.id.len() + call.name.len() + call.input.get().len(),
         Block::ToolResult(result) => result.tool_use_id.len() + result.content.iter().map(content).sum::<usize>(),
+        Block::Attachment(file) => {
+            let name = file.name.as_ref().map_or(0, String::len);
+            file.file.len() + file.channel.len() + file.mime_type.len() + name + file.handle.len()
+        }
+        Block::Image { mime_type, data } => mime_type.len() + data.len(),
     };
     message.blocks.iter().map(block).sum::<usize>() as u64
 }

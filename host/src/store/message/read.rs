@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::value::RawValue;
 
 use super::super::{Position, Timestamp, TurnId};
-use super::{Block, Message, Role, StoredMessage, ToolContent, ToolResult, ToolUse};
+use super::{Attachment, Block, Message, Role, StoredMessage, ToolContent, ToolResult, ToolUse};
 
 /// The members of every type of block, side by side.
 #[derive(serde::Deserialize)]
@@ -25,9 +25,14 @@ struct Wire<'a> {
     content: Option<Vec<ToolContent>>,
     #[serde(default)]
     is_error: bool,
+    file: Option<String>,
+    channel: Option<String>,
+    mime_type: Option<String>,
+    size: Option<u64>,
+    handle: Option<String>,
 }
 
-const TYPES: &[&str] = &["text", "thinking", "redacted_thinking", "tool_use", "tool_result"];
+const TYPES: &[&str] = &["text", "thinking", "redacted_thinking", "tool_use", "tool_result", "attachment", "image"];
 
 impl<'de> Deserialize<'de> for Block {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -49,6 +54,17 @@ impl<'de> Deserialize<'de> for Block {
                 content: need(wire.content, "content")?,
                 is_error: wire.is_error,
             }),
+            "attachment" => Self::Attachment(Attachment {
+                file: need(wire.file, "file")?,
+                channel: need(wire.channel, "channel")?,
+                mime_type: need(wire.mime_type, "mime_type")?,
+                name: wire.name,
+                size: wire.size,
+                handle: need(wire.handle, "handle")?,
+            }),
+            "image" => {
+                Self::Image { mime_type: need(wire.mime_type, "mime_type")?, data: need(wire.data, "data")?.into() }
+            }
             other => return Err(D::Error::unknown_variant(other, TYPES)),
         })
     }
@@ -82,7 +98,9 @@ mod tests {
             r#"{"type":"thinking","text":"hm","signature":"s"},"#,
             r#"{"type":"redacted_thinking","data":"d"},"#,
             r#"{"type":"tool_use","id":"t1","name":"calculate","input":{"b": 2.50, "a":1}},"#,
-            r#"{"type":"tool_result","tool_use_id":"t1","content":[{"type":"text","text":"4"}],"is_error":true}]}"#,
+            r#"{"type":"tool_result","tool_use_id":"t1","content":[{"type":"text","text":"4"}],"is_error":true},"#,
+            r#"{"type":"attachment","file":"f","channel":"c","mime_type":"image/png","handle":"aGk="},"#,
+            r#"{"type":"attachment","file":"f","channel":"c","mime_type":"a/b","name":"n","size":7,"handle":""}]}"#,
         );
         let message: StoredMessage = serde_json::from_str(text)?;
         assert_eq!(serde_json::to_string(&message)?, text);

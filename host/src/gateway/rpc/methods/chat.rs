@@ -99,6 +99,7 @@ async fn send(shared: Arc<Shared>, params: Send) -> Result<Answer<Sent>, RpcErro
         },
         agent: params.agent.map(Label::into_string),
         content: params.content,
+        attachments: Vec::new(),
         destination: None,
         idempotency_key: params.idempotency_key.map(Label::into_string),
     };
