@@ -53,6 +53,7 @@ impl Caller {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body)).expect("a request");
+        self.0.ready().await.expect("a connection that is kept");
         let response = self.0.send_request(request).await.expect("an answer");
         assert_eq!(response.status(), 200);
         response.into_body().collect().await.expect("a whole body");
