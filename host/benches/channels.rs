@@ -53,6 +53,7 @@ impl Caller {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body)).expect("a request");
+        self.0.ready().await.expect("a connection that is kept");
         let response = self.0.send_request(request).await.expect("an answer");
         assert_eq!(response.status(), 200);
         response.into_body().collect().await.expect("a whole body");
@@ -149,8 +150,8 @@ async fn conversations() {
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        // `cargo test --benches` only asks whether it runs.
-        if std::env::args().any(|argument| argument == "--test") {
+        // `cargo test --benches` only asks whether it starts.
+        if !std::env::args().any(|argument| argument == "--bench") {
             return;
         }
         for durability in ["power", "process"] {
