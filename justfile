@@ -22,7 +22,7 @@ test-guests: guests
 
 # The guests' own unit tests, natively.
 test-guest-logic:
-    cargo test --manifest-path guests/Cargo.toml --target-dir target/guests-native --locked -p exoclaw-guest -p exoclaw-guest-calculator -p exoclaw-guest-clock -p exoclaw-guest-irc -p exoclaw-guest-webhook -p exoclaw-guest-whatsapp -p exoclaw-guest-wordcount
+    cargo test --manifest-path guests/Cargo.toml --target-dir target/guests-native --locked -p exoclaw-chat -p exoclaw-guest -p exoclaw-guest-calculator -p exoclaw-guest-clock -p exoclaw-guest-discord -p exoclaw-guest-irc -p exoclaw-guest-slack -p exoclaw-guest-telegram -p exoclaw-guest-webhook -p exoclaw-guest-whatsapp -p exoclaw-guest-wordcount
 
 # Format and lints, as CI has them.
 lint:

@@ -161,7 +161,7 @@ async fn the_command_line_helps() {
 
 #[tokio::test]
 async fn channels_and_pairings_are_asked_of_the_gateway_that_runs() {
-    let provider = FakeProvider::scripted(Wire::Anthropic, []).await;
+    let provider = FakeProvider::scripted(Wire::Anthropic, [Reply::text("unused")]).await;
     let gateway = Gateway::with(&provider).await;
     assert_eq!(run(&gateway, &["channel", "list"]).await.stdout(), "none\n");
     assert_eq!(run(&gateway, &["channel", "events", "--json"]).await.stdout(), "{\"events\":[]}\n");

@@ -50,7 +50,8 @@ impl Coming<'_> {
         history.push(StoredMessage { position, turn: *turn, at: *now, message: Arc::clone(message) });
         let messages = context::assemble(&history, *turn, agent.config.context_tokens);
         // What was sent along may have to be fetched first, for which nobody who sends a message waits.
-        let sent_along = |message: &Arc<Message>| message.blocks.iter().any(|block| matches!(block, Block::Attachment(_)));
+        let sent_along =
+            |message: &Arc<Message>| message.blocks.iter().any(|block| matches!(block, Block::Attachment(_)));
         if messages.iter().any(sent_along) {
             return None;
         }

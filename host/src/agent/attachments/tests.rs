@@ -64,6 +64,7 @@ async fn shelf(files: &[(&'static str, Vec<u8>)]) -> (Shelf, SessionKey) {
         turn: TurnId::new(Timestamp(1), 1),
         message: message(Vec::new()),
         destination: None,
+        begin: None,
         idempotency: None,
         epoch: Epoch(0),
         now: Timestamp(1),

@@ -80,6 +80,7 @@ async fn line(platform: &Platform, file: ByteSize, limits: MemoryLimits) -> Resu
         turn: TurnId::new(Timestamp(1), 1),
         message: Arc::new(Message::text(Role::User, "look")),
         destination: None,
+        begin: None,
         idempotency: None,
         epoch: crate::store::Epoch(0),
         now: Timestamp(1),

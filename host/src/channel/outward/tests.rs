@@ -317,6 +317,7 @@ async fn a_sessions_file_is_streamed_from_the_store() {
         turn: TurnId::new(Timestamp(1), 1),
         message: Arc::new(Message::text(Role::User, "hello")),
         destination: None,
+        begin: None,
         idempotency: None,
         epoch: Epoch(0),
         now: Timestamp(1),

@@ -28,6 +28,7 @@ impl<'a> Turn<'a> {
             turn: passage.turn,
             message: Arc::new(Message::text(Role::User, "?")),
             destination: Some(passage.destination.clone()),
+            begin: None,
             idempotency: None,
             epoch: bench.dispatcher.epoch(),
             now: (bench.clock)(),

@@ -168,6 +168,7 @@ impl Bench {
             config: &Config::default(),
             store: Arc::clone(store),
             epoch: store.take_over().await?,
+            attachments: Arc::new(()),
             courier: Arc::new(()),
             providers: &Providers::new([]),
             jitter: Arc::new(Jitter::seeded(1)),
