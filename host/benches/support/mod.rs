@@ -100,6 +100,7 @@ fn serve(mut config: Config, providers: &Providers, store: DynStore) -> SocketAd
         store,
         epoch: Epoch(1),
         courier: Arc::new(()),
+        attachments: Arc::new(()),
         providers,
         jitter: Arc::new(Jitter::seeded(1)),
         tools: &Registry::default(),

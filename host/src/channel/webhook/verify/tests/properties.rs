@@ -14,7 +14,7 @@ enum Place {
 
 fn flipped(mut call: Call, place: Place) -> Option<Call> {
     match place {
-        Place::Body(bit) if call.body.is_empty() => drop(call.body.push(u8::try_from(bit & 0xff).ok()?)),
+        Place::Body(bit) if call.body.is_empty() => call.body.push(u8::try_from(bit & 0xff).ok()?),
         Place::Body(bit) => {
             let bit = bit % (call.body.len() * 8);
             call.body[bit / 8] ^= 1 << (bit % 8);
