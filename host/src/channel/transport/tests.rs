@@ -132,13 +132,15 @@ async fn a_failure_is_an_answer_too_and_a_wait_that_is_dropped_loses_none() {
     assert!(matches!(event, Event::Response(TaggedResponse { outcome: Err(TransportError::NotSent(_)), .. })));
 }
 
+/// Makes an action of a number.
+type Make<'a> = Box<dyn Fn(usize) -> Action + 'a>;
+
 #[tokio::test]
 async fn each_kind_has_its_bound() {
     let (listener, address) = listen().await;
     let (http, tcp) = (format!("http://{address}"), format!("tcp://{address}"));
     let mut transports = transports(&[&http, &tcp]);
     let limits = TransportLimits::default();
-    type Make<'a> = Box<dyn Fn(usize) -> Action + 'a>;
     let mut actions: Vec<(usize, Make<'_>)> = vec![
         (limits.timers, Box::new(|number| timer(&number.to_string(), 60_000))),
         (limits.requests, Box::new(|n| Action::Request(TaggedRequest { tag: n.to_string(), request: get(&http) }))),
@@ -314,10 +316,7 @@ async fn more_than_may_wait_for_a_peer_ends_its_connection_and_a_delivery_can_wa
     }
     assert!(matches!(transports.send_frame(&text("gw", "x")), Err(ActionError::Backlog)));
     transports.carry_out(Action::Send(text("gw", "x"))).unwrap();
-    let end = match transports.next().await {
-        Event::Disconnected(end) => end,
-        other => panic!("{other:?}"),
-    };
+    let end = disconnected(&mut transports).await;
     assert!(end.reason.contains("less than the channel had to send"), "{}", end.reason);
 }
 
