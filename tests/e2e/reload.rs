@@ -317,8 +317,11 @@ async fn a_reload_is_done_though_who_asked_for_it_left() {
 #[tokio::test]
 async fn a_channel_that_does_not_take_the_old_ones_state_does_not_take_its_place() {
     let file = File::of("loopback");
-    let gateway =
-        Gateway::builder().gateway("watch_plugins = false").plugins(&plugin("mine", &file.path, "")).start().await;
+    let gateway = Gateway::builder()
+        .gateway("watch_plugins = false")
+        .plugins(&plugin("mine", &file.path, "settings = { webhook = false }"))
+        .start()
+        .await;
     let mut client = Client::connect(&gateway).await;
     file.replace("stubborn");
     let refused = reload(&mut client).await;

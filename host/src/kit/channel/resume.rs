@@ -172,5 +172,7 @@ fn repeatable(request: &Outbound, outgoing: &Outgoing, index: usize) -> bool {
         Body::File(_) => {}
     }
     let about = (0..index).any(|earlier| written.contains(&answers::id(earlier)));
-    matches!(request.method.as_str(), "PUT" | "PATCH" | "DELETE") || written.contains(&outgoing.id) || about
+    matches!(request.method.as_str(), "GET" | "HEAD" | "PUT" | "PATCH" | "DELETE")
+        || written.contains(&outgoing.id)
+        || about
 }
