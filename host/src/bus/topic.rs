@@ -9,7 +9,7 @@ use super::hub::Inner;
 use super::log::TurnLog;
 use crate::store::{Event, EventBody, Seq, SessionKey, StoreError, TurnId};
 
-/// Sequence numbers set aside at once. A crash or an idle session skips what is left of them.
+/// Sequence numbers that a session takes at once. One that falls idle skips what is left of them.
 const SEQ_BLOCK: u64 = 256;
 
 /// When fewer are left, a new message sets aside more before it is announced.
@@ -197,7 +197,7 @@ impl Topic {
     }
 
     async fn refill(&self, least: u64) -> Result<(), StoreError> {
-        let first = self.hub.store.reserve_seq(&self.session, SEQ_BLOCK).await?.0;
+        let first = self.hub.numbers(SEQ_BLOCK).await?;
         let mut state = self.state();
         // Another task may have refilled meanwhile; numbers must not go back.
         if state.left() < least && first >= state.end {

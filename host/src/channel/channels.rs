@@ -163,14 +163,18 @@ impl Channels {
 
     /// Lets what is ready leave, then takes every channel down. To be called when no turn is left.
     pub async fn shut_down(&self) {
-        let all: Vec<Running> = std::mem::take(&mut *self.inner.running()).into_values().collect();
-        for running in &all {
-            running.quiet.cancel();
+        // They stay known: their webhooks answer that they are not available, and not that they are gone.
+        let all: Vec<_> = {
+            let running = self.inner.running();
+            running.values().map(|one| (one.outbox.clone(), one.quiet.clone(), one.stop.clone())).collect()
+        };
+        for (_, quiet, _) in &all {
+            quiet.cancel();
         }
         // Before the drivers, whose connections carry frames.
-        join_all(all.iter().filter_map(|running| running.outbox.as_ref()).map(|outbox| outbox.close(FLUSH))).await;
-        for running in &all {
-            running.stop.cancel();
+        join_all(all.iter().filter_map(|(outbox, ..)| outbox.as_ref()).map(|outbox| outbox.close(FLUSH))).await;
+        for (.., stop) in &all {
+            stop.cancel();
         }
         self.inner.tasks.close();
         if tokio::time::timeout(DOWN, self.inner.tasks.wait()).await.is_err() {

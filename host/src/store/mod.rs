@@ -149,9 +149,9 @@ pub trait Store: PluginData + SessionFiles + Channels + Outbox + Pairings + Ledg
         limit: usize,
     ) -> BoxFuture<'a, Result<Vec<Arc<Event>>, StoreError>>;
 
-    /// Sets aside `count` sequence numbers of a session and returns the first. What was set
-    /// aside is never given again, used or not.
-    fn reserve_seq<'a>(&'a self, session: &'a SessionKey, count: u64) -> BoxFuture<'a, Result<Seq, StoreError>>;
+    /// Sets aside `count` sequence numbers, for events of any sessions, and returns the first. What was
+    /// set aside is never given again, used or not, and what is set aside later is greater.
+    fn reserve_seq(&self, count: u64) -> BoxFuture<'_, Result<Seq, StoreError>>;
 
     /// One session.
     fn session<'a>(&'a self, session: &'a SessionKey) -> BoxFuture<'a, Result<Option<SessionRecord>, StoreError>>;

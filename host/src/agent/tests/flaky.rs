@@ -311,8 +311,8 @@ impl Store for Flaky {
     ) -> BoxFuture<'a, Result<Vec<Arc<Event>>, StoreError>> {
         self.read(move || self.inner.events(session, turn, after, limit))
     }
-    fn reserve_seq<'a>(&'a self, session: &'a SessionKey, count: u64) -> BoxFuture<'a, Result<Seq, StoreError>> {
-        self.write(move || self.inner.reserve_seq(session, count))
+    fn reserve_seq(&self, count: u64) -> BoxFuture<'_, Result<Seq, StoreError>> {
+        self.write(move || self.inner.reserve_seq(count))
     }
     fn session<'a>(&'a self, session: &'a SessionKey) -> BoxFuture<'a, Result<Option<SessionRecord>, StoreError>> {
         self.read(move || self.inner.session(session))

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::runtime::bindings::channel::{Event, Incoming, NextState};
 use crate::runtime::{CallError, PluginError};
 use crate::store::{MAX_CHANNEL_STATE, Timestamp};
@@ -13,23 +11,17 @@ use super::super::line::Line;
 /// How often an event is put to a plugin that fails on it (`wit/channel.wit`, `context.attempt`).
 const ATTEMPTS: u32 = 3;
 
-/// How long an event is kept for a plugin that cannot take it now.
-const PATIENCE: Duration = Duration::from_secs(10 * 60);
-
 /// The longest single wait for a plugin.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The shortest: a plugin that answers `unavailable(0)` for ever is no busy loop.
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
-/// Whether whoever sent the event comes again by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
-    /// It does: a webhook's caller, who is told to.
-    Repeats,
-    /// It does not: the event is held until it was heard.
-    Once,
-}
+/// Messages that one event may bring. Platforms send tens.
+const MAX_MESSAGES: usize = 1_000;
+
+/// Actions that may follow from one event.
+const MAX_ACTIONS: usize = 1_000;
 
 /// What became of an event.
 #[derive(Debug)]
@@ -46,13 +38,11 @@ pub(super) enum Asked {
     GivenUp(String),
 }
 
-/// Puts an event to the plugin.
-pub(super) async fn ask(line: &Line, id: &str, event: &Event, source: Source) -> Asked {
-    let since = Instant::now();
-    let mut attempt = 1;
+/// Puts an event to the plugin. `attempt` counts those that it failed, also over several goes.
+pub(super) async fn ask(line: &Line, id: &str, event: &Event, attempt: &mut u32) -> Asked {
     loop {
         let (plugin, state) = (line.plugin(), line.state());
-        let heard = plugin.parse_incoming(line.call(id, attempt, Timestamp::now()), &state, event).await;
+        let heard = plugin.parse_incoming(line.call(id, *attempt, Timestamp::now()), &state, event).await;
         let error = match heard.and_then(fits) {
             Ok(incoming) => return Asked::Heard(Box::new(incoming)),
             Err(error) => error,
@@ -60,29 +50,26 @@ pub(super) async fn ask(line: &Line, id: &str, event: &Event, source: Source) ->
         match failure(error) {
             Failure::InvalidInput(reason) => return Asked::InvalidInput(reason),
             Failure::Unsupported(reason) => return Asked::Unsupported(reason),
-            Failure::Later(wait) => {
-                if source == Source::Repeats {
-                    return Asked::Unavailable(wait);
-                }
-                if since.elapsed() > PATIENCE {
-                    return Asked::GivenUp(format!("it was not available for {PATIENCE:?}"));
-                }
-                tokio::time::sleep(wait).await;
-            }
+            Failure::Later(wait) => return Asked::Unavailable(wait),
             Failure::Own(reason) => {
-                tracing::warn!(channel = %line.name, event = id, attempt, %reason, "the channel failed on an event");
-                if attempt == ATTEMPTS {
+                tracing::warn!(channel = %line.name, event = id, attempt = *attempt, %reason, "the channel failed on an event");
+                if *attempt >= ATTEMPTS {
                     return Asked::GivenUp(reason);
                 }
-                attempt += 1;
+                *attempt += 1;
             }
             Failure::Hopeless(reason) => return Asked::GivenUp(reason),
         }
     }
 }
 
-/// Whether the answer is within the contract's bounds.
+/// Whether the answer is within the contract's bounds, and the host's.
 fn fits(incoming: Incoming) -> Result<Incoming, CallError> {
+    let (messages, actions) = (incoming.messages.len(), incoming.actions.len());
+    if messages > MAX_MESSAGES || actions > MAX_ACTIONS {
+        let problem = format!("it made {messages} messages and {actions} actions of one event, of {MAX_MESSAGES} each");
+        return Err(CallError::InvalidResult(problem));
+    }
     match &incoming.state {
         NextState::Lazy(state) | NextState::Durable(state) if state.len() > MAX_CHANNEL_STATE => {
             let size = state.len();

@@ -15,10 +15,6 @@ use crate::store::{
 use super::super::gate::{self, Fate, Judged};
 use super::super::line::Line;
 
-/// Messages that one event may bring. Platforms send tens; a guest that makes more of one event is
-/// given up on it.
-pub(super) const MAX_MESSAGES: usize = 1_000;
-
 /// What is to be stored of one event.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -48,6 +44,9 @@ pub(super) enum IntakeError {
     /// It may be tried again.
     #[error("{0}")]
     Later(String),
+    /// Trying again would not help.
+    #[error("it cannot be stored: {0}")]
+    Refused(StoreError),
     /// Another gateway owns the store now.
     #[error(transparent)]
     Superseded(StoreError),
@@ -57,7 +56,8 @@ impl From<StoreError> for IntakeError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Superseded { .. } => Self::Superseded(error),
-            error => Self::Later(error.to_string()),
+            StoreError::Sick(_) | StoreError::Closed | StoreError::Full { .. } => Self::Later(error.to_string()),
+            error => Self::Refused(error),
         }
     }
 }

@@ -29,9 +29,9 @@ use super::webhook::{WebhookAnswer, WebhookCall};
 use crate::runtime::bindings::channel::{Action, Event, Health, Incoming, NextState, Start, TransportError};
 use crate::runtime::{ChannelPlugin, trial};
 use crate::store::{MAX_SET_ASIDE, NewSetAside, SetAside, SetAsideId, Timestamp};
-use ask::{Asked, Source};
+use ask::Asked;
 pub(super) use intake::Taken;
-use intake::{Batch, IntakeError, MAX_MESSAGES};
+use intake::{Batch, IntakeError};
 use recorded::Recorded;
 use rest::Rests;
 
@@ -47,8 +47,59 @@ const STORE_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration:
 /// How long a trial's result may be thought about, while the channel stands still.
 const SWITCH: Duration = Duration::from_secs(30);
 
-/// Actions that may follow from one event.
-const MAX_ACTIONS: usize = 1_000;
+/// How long an event is kept for a plugin that cannot take it now.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+/// Whether whoever sent an event comes again by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// It does: a webhook's caller, who is told to.
+    Repeats,
+    /// It does not: the event is held until it was heard.
+    Once,
+}
+
+/// What became of a batch.
+enum Stored {
+    Whole,
+    /// Not now.
+    Later,
+    /// Nor at any other time.
+    Never(String),
+}
+
+/// What became of an event that the plugin took.
+enum Took {
+    Stored,
+    /// It is not stored, and may come again.
+    Later,
+    /// It can't be stored.
+    Never(String),
+}
+
+/// What ended a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waited {
+    Over,
+    /// The channel is to stop.
+    Stopped,
+    /// A new version of the plugin has started.
+    Replaced,
+}
+
+/// What is done while the driver waits, besides what always is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heed {
+    Nothing,
+    Requests,
+}
+
+/// What ended the driver's idling.
+enum Idle {
+    Over,
+    Stopped,
+    Asked(Request),
+}
 
 /// What a driver is asked from outside.
 pub(super) enum Request {
@@ -83,6 +134,8 @@ pub(super) struct Driver {
     lazy: Option<(Bytes, Instant)>,
     /// Frames of deliveries that are being written.
     writing: JoinSet<()>,
+    /// Why the channel is to be started anew, before anything else.
+    again: Option<String>,
     events: u64,
 }
 
@@ -101,7 +154,7 @@ enum Next {
 
 impl Driver {
     pub(super) fn new(parts: DriverParts) -> Self {
-        Self { parts, rests: Rests::default(), lazy: None, writing: JoinSet::new(), events: 0 }
+        Self { parts, rests: Rests::default(), lazy: None, writing: JoinSet::new(), again: None, events: 0 }
     }
 
     /// Drives the channel until it is told to stop.
@@ -123,6 +176,10 @@ impl Driver {
     async fn drive(&mut self, start: Start) -> Result<(), Superseded> {
         self.start(start).await?;
         loop {
+            if let Some(reason) = self.again.take() {
+                self.restart(reason).await?;
+                continue;
+            }
             match self.next().await {
                 Next::Stop => return Ok(()),
                 Next::Event(event) => self.event(&event).await?,
@@ -132,7 +189,9 @@ impl Driver {
                     let done = self.replay(&event).await?;
                     let _ = answer.send(done);
                 }
-                Next::Request(Request::Try { plugin, outward, answer }) => self.switch(plugin, outward, answer).await?,
+                Next::Request(Request::Try { plugin, outward, answer }) => {
+                    self.switch(plugin, outward, answer).await?;
+                }
                 Next::StoreLazy => self.store_lazy().await?,
                 Next::Written => {}
             }
@@ -163,49 +222,73 @@ impl Driver {
     /// where it fails to.
     async fn start(&mut self, start: Start) -> Result<(), Superseded> {
         let mut start = start;
-        loop {
+        while !self.parts.stop.is_cancelled() {
             let event = Event::Start(start);
-            match self.ask(&event, Source::Once).await {
-                Some(Asked::Heard(incoming)) => {
-                    return self.take(&event, *incoming, None, Source::Once).await.map(drop);
-                }
-                Some(Asked::GivenUp(reason) | Asked::InvalidInput(reason) | Asked::Unsupported(reason)) => {
-                    warn!(channel = %self.parts.line.name, %reason, "the channel does not start");
-                    let rest = self.rests.failed_to_start();
-                    self.rest(rest, reason).await;
-                }
-                Some(Asked::Unavailable(wait)) => self.pause(wait).await,
-                None => return Ok(()),
-            }
-            if self.parts.stop.is_cancelled() {
+            let reason = match self.ask(&event, Source::Once).await? {
+                Some(Asked::Heard(incoming)) => match self.take(*incoming, None, Source::Once).await? {
+                    Took::Stored | Took::Later => return Ok(()),
+                    Took::Never(reason) => reason,
+                },
+                Some(Asked::GivenUp(reason) | Asked::InvalidInput(reason) | Asked::Unsupported(reason)) => reason,
+                Some(Asked::Unavailable(_)) | None => return Ok(()),
+            };
+            warn!(channel = %self.parts.line.name, %reason, "the channel does not start");
+            let rest = self.rests.failed_to_start();
+            if self.rest(rest, reason).await? == Waited::Replaced {
                 return Ok(());
             }
             start = Start::Restart;
         }
+        Ok(())
     }
 
-    /// Puts an event to the plugin; nothing where the channel is to stop meanwhile.
-    async fn ask(&mut self, event: &Event, source: Source) -> Option<Asked> {
+    /// Puts an event to the plugin; nothing where the channel stops meanwhile, or goes on with another
+    /// version. What is lost then is not stored, as after a crash: the platform sends it again.
+    async fn ask(&mut self, event: &Event, source: Source) -> Result<Option<Asked>, Superseded> {
         self.events += 1;
-        self.parts.line.counts.events.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{}#{}", self.parts.line.name, self.events);
-        let stop = self.parts.stop.clone();
-        tokio::select! {
-            asked = ask::ask(&self.parts.line, &id, event, source) => Some(asked),
-            // The event is not stored: the platform sends it again.
-            () = stop.cancelled() => None,
+        let line = Arc::clone(&self.parts.line);
+        line.counts.events.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}#{}", line.name, self.events);
+        let (since, mut attempt) = (Instant::now(), 1);
+        loop {
+            let asked = tokio::select! {
+                asked = ask::ask(&line, &id, event, &mut attempt) => asked,
+                () = self.parts.stop.cancelled() => return Ok(None),
+            };
+            let Asked::Unavailable(wait) = asked else { return Ok(Some(asked)) };
+            if source == Source::Repeats {
+                return Ok(Some(Asked::Unavailable(wait)));
+            }
+            if since.elapsed() > PATIENCE {
+                return Ok(Some(Asked::GivenUp(format!("it was not available for {PATIENCE:?}"))));
+            }
+            if self.pause(wait).await? != Waited::Over {
+                return Ok(None);
+            }
         }
     }
 
     async fn event(&mut self, event: &Event) -> Result<(), Superseded> {
-        match self.ask(event, Source::Once).await {
-            Some(Asked::Heard(incoming)) => self.take(event, *incoming, None, Source::Once).await.map(drop),
+        match self.ask(event, Source::Once).await? {
+            Some(Asked::Heard(incoming)) => {
+                match self.take(*incoming, None, Source::Once).await? {
+                    Took::Stored => self.rests.heard(),
+                    Took::Later => {}
+                    Took::Never(reason) => self.set_aside(event, reason).await?,
+                }
+                Ok(())
+            }
+            // Of what a platform sends, it need not understand all. What became of its own actions it
+            // has to: it would wait for ever for what follows from them.
+            Some(Asked::InvalidInput(reason)) if !matches!(event, Event::Frame(_)) => {
+                self.set_aside(event, reason).await
+            }
             Some(Asked::InvalidInput(reason) | Asked::Unsupported(reason)) => {
                 debug!(channel = %self.parts.line.name, %reason, "an event means nothing to the channel");
                 Ok(())
             }
             Some(Asked::Unavailable(_)) | None => Ok(()),
-            Some(Asked::GivenUp(reason)) => self.set_aside(event, reason, None).await,
+            Some(Asked::GivenUp(reason)) => self.set_aside(event, reason).await,
         }
     }
 
@@ -216,50 +299,51 @@ impl Driver {
             return Ok(());
         }
         let event = Event::Webhook(request);
-        let told = match self.ask(&event, Source::Repeats).await {
+        let later = WebhookAnswer::Unavailable { retry_in: STORE_WAITS.1 };
+        let given_up = match self.ask(&event, Source::Repeats).await? {
             Some(Asked::Heard(mut incoming)) => {
                 let reply = incoming.reply.take();
-                match self.take(&event, *incoming, None, Source::Repeats).await? {
-                    Some(_) => WebhookAnswer::Reply(reply),
-                    None => WebhookAnswer::Unavailable { retry_in: STORE_WAITS.1 },
-                }
-            }
-            Some(Asked::InvalidInput(_)) => WebhookAnswer::InvalidInput,
-            Some(Asked::Unsupported(_)) => WebhookAnswer::Unsupported,
-            Some(Asked::Unavailable(retry_in)) => WebhookAnswer::Unavailable { retry_in },
-            None => WebhookAnswer::Unavailable { retry_in: STORE_WAITS.1 },
-            Some(Asked::GivenUp(reason)) => {
-                // The restart of the channel is not on the caller's time.
-                match self.store(&set_aside(&event, reason.clone()), Source::Repeats).await? {
-                    Some(_) => {
-                        let _ = answer.send(WebhookAnswer::SetAside);
-                        return self.restart(reason).await;
+                match self.take(*incoming, None, Source::Repeats).await? {
+                    Took::Stored => {
+                        self.rests.heard();
+                        Ok(WebhookAnswer::Reply(reply))
                     }
-                    None => WebhookAnswer::Unavailable { retry_in: STORE_WAITS.1 },
+                    Took::Later => Ok(later),
+                    Took::Never(reason) => Err(reason),
                 }
             }
+            Some(Asked::InvalidInput(_)) => Ok(WebhookAnswer::InvalidInput),
+            Some(Asked::Unsupported(_)) => Ok(WebhookAnswer::Unsupported),
+            Some(Asked::Unavailable(retry_in)) => Ok(WebhookAnswer::Unavailable { retry_in }),
+            Some(Asked::GivenUp(reason)) => Err(reason),
+            None => Ok(later),
+        };
+        let told = match given_up {
+            Ok(told) => told,
+            Err(reason) => match self.store(&set_aside(&event, reason.clone()), Source::Repeats).await? {
+                Stored::Whole => {
+                    self.again = Some(reason);
+                    WebhookAnswer::SetAside
+                }
+                Stored::Later => WebhookAnswer::Unavailable { retry_in: STORE_WAITS.1 },
+                Stored::Never(reason) => {
+                    error!(channel = %self.parts.line.name, %reason, "an event can't even be set aside, and is refused");
+                    WebhookAnswer::InvalidInput
+                }
+            },
         };
         let _ = answer.send(told);
         Ok(())
     }
 
-    /// Stores what the channel made of an event, and then does what it asks for. Nothing, where it
-    /// was not stored.
+    /// Stores what the channel made of an event, and then does what it asks for.
     async fn take(
         &mut self,
-        event: &Event,
         incoming: Incoming,
         replays: Option<SetAsideId>,
         source: Source,
-    ) -> Result<Option<Taken>, Superseded> {
+    ) -> Result<Took, Superseded> {
         let Incoming { state, messages, receipts, actions, reply: _ } = incoming;
-        if messages.len() > MAX_MESSAGES || actions.len() > MAX_ACTIONS {
-            let reason = format!("it made {} messages and {} actions of one event", messages.len(), actions.len());
-            if replays.is_none() {
-                self.set_aside(event, reason, None).await?;
-            }
-            return Ok(Some(Taken::default()));
-        }
         let durable = !messages.is_empty() || !receipts.is_empty() || replays.is_some();
         let (lazy, state) = match state {
             NextState::Unchanged => (None, None),
@@ -270,7 +354,11 @@ impl Driver {
         // What it rests on may be a lazy one: then that is stored with it.
         let pending = self.lazy.as_ref().filter(|_| durable).map(|(state, _)| state.clone());
         let batch = Batch { state: state.clone().or(pending), messages, receipts, set_aside: None, replays };
-        let Some(taken) = self.store(&batch, source).await? else { return Ok(None) };
+        match self.store(&batch, source).await? {
+            Stored::Whole => {}
+            Stored::Later => return Ok(Took::Later),
+            Stored::Never(reason) => return Ok(Took::Never(reason)),
+        }
         if batch.state.is_some() {
             self.lazy = None;
         }
@@ -281,33 +369,31 @@ impl Driver {
             let due = self.lazy.take().map_or_else(|| Instant::now() + LAZY, |(_, due)| due);
             self.lazy = Some((state, due));
         }
-        if !matches!(event, Event::Start(_)) {
-            self.rests.heard();
-        }
         self.carry_out(actions);
-        Ok(Some(taken))
+        Ok(Took::Stored)
     }
 
-    /// Stores a batch. What no one repeats is tried until it is stored; nothing, where it was not.
-    async fn store(&mut self, batch: &Batch, source: Source) -> Result<Option<Taken>, Superseded> {
+    /// Stores a batch. What no one repeats is tried until it is stored.
+    async fn store(&mut self, batch: &Batch, source: Source) -> Result<Stored, Superseded> {
         let line = Arc::clone(&self.parts.line);
         let mut wait = STORE_WAITS.0;
         loop {
             match batch.store(&line, Timestamp::now()).await {
                 Ok(taken) => {
-                    self.parts.line.counts.took(&taken);
+                    line.counts.took(&taken);
                     if taken.replied {
                         self.parts.outbox.wake();
                     }
-                    return Ok(Some(taken));
+                    return Ok(Stored::Whole);
                 }
                 Err(IntakeError::Superseded(_)) => return Err(Superseded),
+                Err(IntakeError::Refused(error)) => return Ok(Stored::Never(error.to_string())),
                 Err(IntakeError::Later(reason)) => {
                     warn!(channel = %line.name, %reason, "what the channel heard is not stored yet");
-                    if source == Source::Repeats || self.parts.stop.is_cancelled() {
-                        return Ok(None);
+                    let stopped = |idle| matches!(idle, Idle::Stopped);
+                    if source == Source::Repeats || stopped(self.idle(Instant::now() + wait, Heed::Nothing).await) {
+                        return Ok(Stored::Later);
                     }
-                    self.pause(wait).await;
                     wait = (wait * 2).min(STORE_WAITS.1);
                 }
             }
@@ -348,11 +434,13 @@ impl Driver {
         line.report(health, Timestamp::now());
     }
 
-    /// Puts an event that the plugin did not get past aside, and starts the channel anew.
-    async fn set_aside(&mut self, event: &Event, reason: String, source: Option<Source>) -> Result<(), Superseded> {
-        let batch = set_aside(event, reason.clone());
-        self.store(&batch, source.unwrap_or(Source::Once)).await?;
-        self.restart(reason).await
+    /// Puts an event that the plugin did not get past aside, and has the channel started anew.
+    async fn set_aside(&mut self, event: &Event, reason: String) -> Result<(), Superseded> {
+        if let Stored::Never(error) = self.store(&set_aside(event, reason.clone()), Source::Once).await? {
+            error!(channel = %self.parts.line.name, %reason, %error, "an event can't even be set aside, and is dropped");
+        }
+        self.again = Some(reason);
+        Ok(())
     }
 
     /// Starts the channel anew after an event that was set aside, at once or after a rest.
@@ -360,39 +448,61 @@ impl Driver {
         self.parts.line.counts.set_aside.fetch_add(1, Ordering::Relaxed);
         self.parts.transports.close(Duration::ZERO).await;
         self.store_lazy().await?;
-        if let Some(rest) = self.rests.set_aside() {
-            self.rest(rest, reason).await;
-        }
-        if self.parts.stop.is_cancelled() {
+        if let Some(rest) = self.rests.set_aside()
+            && self.rest(rest, reason).await? == Waited::Replaced
+        {
             return Ok(());
         }
-        Box::pin(self.start(Start::Restart)).await
+        self.start(Start::Restart).await
     }
 
-    /// Leaves the channel alone for a while. Webhook calls are answered that it is not available.
-    async fn rest(&mut self, rest: Duration, reason: String) {
+    /// Leaves the channel alone for a while, or until it has a new version. Webhook calls are answered
+    /// that it is not available.
+    async fn rest(&mut self, rest: Duration, reason: String) -> Result<Waited, Superseded> {
         let line = Arc::clone(&self.parts.line);
         let until = Timestamp(Timestamp::now().0.saturating_add(rest.as_millis().try_into().unwrap_or(u64::MAX)));
         let detail = crate::text::one_line(&reason, 300);
         error!(channel = %line.name, ?rest, %detail, "the channel keeps failing and rests");
         line.report(ChannelHealth::Quarantined { until, detail }, Timestamp::now());
-        self.pause(rest).await;
-        line.report(ChannelHealth::Connecting { detail: "it is tried again".to_owned() }, Timestamp::now());
+        let waited = self.pause(rest).await?;
+        if waited == Waited::Over {
+            line.report(ChannelHealth::Connecting { detail: "it is tried again".to_owned() }, Timestamp::now());
+        }
+        Ok(waited)
     }
 
-    /// Waits, unless the channel is to stop.
-    async fn pause(&mut self, length: Duration) {
+    /// Waits for the plugin. A new version of it ends the wait: it may be the cure.
+    async fn pause(&mut self, length: Duration) -> Result<Waited, Superseded> {
         let end = Instant::now() + length;
+        loop {
+            match self.idle(end, Heed::Requests).await {
+                Idle::Over => return Ok(Waited::Over),
+                Idle::Stopped => return Ok(Waited::Stopped),
+                Idle::Asked(Request::Replay { answer, .. }) => {
+                    let _ = answer.send(Err("the channel rests; try again when it is back".to_owned()));
+                }
+                Idle::Asked(Request::Try { plugin, outward, answer }) => {
+                    if self.switch(plugin, outward, answer).await? {
+                        return Ok(Waited::Replaced);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits, with an event in hand: says that it is not available, and sends what is ready, which need
+    /// not wait for what is to be heard.
+    async fn idle(&mut self, end: Instant, heed: Heed) -> Idle {
         let stop = self.parts.stop.clone();
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(end) => return,
+                () = stop.cancelled() => return Idle::Stopped,
+                () = tokio::time::sleep_until(end) => return Idle::Over,
+                Some(request) = self.parts.requests.recv(), if heed == Heed::Requests => return Idle::Asked(request),
                 Some(WebhookCall { answer, .. }) = self.parts.webhooks.recv() => {
                     let retry_in = end.saturating_duration_since(Instant::now());
                     let _ = answer.send(WebhookAnswer::Unavailable { retry_in });
                 }
-                // What is ready to be sent need not wait for what is to be heard.
                 Some(frame) = self.parts.frames.recv() => self.frame(frame),
             }
         }
@@ -403,13 +513,12 @@ impl Driver {
         let Some(again) = Recorded::from_bytes(&event.event).and_then(Recorded::event) else {
             return Ok(Err(spoilt()));
         };
-        Ok(match self.ask(&again, Source::Repeats).await {
-            Some(Asked::Heard(incoming)) => {
-                match self.take(&again, *incoming, Some(event.id), Source::Repeats).await? {
-                    Some(_) => Ok(()),
-                    None => Err("it was understood, but could not be stored; try again".to_owned()),
-                }
-            }
+        Ok(match self.ask(&again, Source::Repeats).await? {
+            Some(Asked::Heard(incoming)) => match self.take(*incoming, Some(event.id), Source::Repeats).await? {
+                Took::Stored => Ok(()),
+                Took::Later => Err("it was understood, but could not be stored; try again".to_owned()),
+                Took::Never(reason) => Err(reason),
+            },
             Some(Asked::InvalidInput(reason) | Asked::Unsupported(reason) | Asked::GivenUp(reason)) => Err(reason),
             Some(Asked::Unavailable(wait)) => Err(format!("the channel takes nothing now; try again in {wait:?}")),
             None => Err("the gateway is going down".to_owned()),
@@ -430,13 +539,13 @@ impl Driver {
         }
     }
 
-    /// Tries a new version on the channel's state and, when it is told to, goes on with it.
+    /// Tries a new version on the channel's state and, when it is told to, goes on with it. Says whether it does.
     async fn switch(
         &mut self,
         plugin: ChannelPlugin,
         outward: Arc<Outward>,
         answer: oneshot::Sender<Result<oneshot::Sender<()>, String>>,
-    ) -> Result<(), Superseded> {
+    ) -> Result<bool, Superseded> {
         let line = Arc::clone(&self.parts.line);
         let id = format!("{}#reload", line.name);
         let started = trial(&plugin, line.call(&id, 1, Timestamp::now()), &line.state()).await;
@@ -444,16 +553,16 @@ impl Driver {
             Ok(incoming) => incoming,
             Err(error) => {
                 let _ = answer.send(Err(error.to_string()));
-                return Ok(());
+                return Ok(false);
             }
         };
         let (go, told) = oneshot::channel();
         if answer.send(Ok(go)).is_err() {
-            return Ok(());
+            return Ok(false);
         }
         match tokio::time::timeout(SWITCH, told).await {
             Ok(Ok(())) => {}
-            _ => return Ok(()),
+            _ => return Ok(false),
         }
         info!(channel = %line.name, "the channel goes on with its new version");
         self.parts.transports.close(LAST_ACTIONS).await;
@@ -461,7 +570,11 @@ impl Driver {
         self.parts.sends.send_replace(Arc::new(WayOut { outward, store: Arc::clone(&line.store) }));
         line.set_plugin(plugin);
         self.rests = Rests::default();
-        self.take(&Event::Start(Start::Reload), incoming, None, Source::Once).await.map(drop)
+        self.again = None;
+        if let Took::Never(reason) = self.take(incoming, None, Source::Once).await? {
+            self.set_aside(&Event::Start(Start::Reload), reason).await?;
+        }
+        Ok(true)
     }
 
     async fn store_lazy(&mut self) -> Result<(), Superseded> {

@@ -57,7 +57,6 @@ pub(in crate::store) enum Op {
         back: u64,
     },
     Reserve {
-        session: usize,
         count: u64,
     },
     Commit {
@@ -151,7 +150,7 @@ pub(in crate::store) fn operations() -> impl Strategy<Value = Vec<Op>> {
         3 => (0..4_usize, back()).prop_map(|(turn, back)| Op::Resume { turn, back }),
         1 => (0..3_usize).prop_map(Op::Reset),
         1 => (0..3_usize, back()).prop_map(|(session, back)| Op::Delete { session, back }),
-        1 => (0..3_usize, 1..100_u64).prop_map(|(session, count)| Op::Reserve { session, count }),
+        1 => (1..100_u64).prop_map(|count| Op::Reserve { count }),
         6 => (
             0..2_u8,
             prop::collection::vec(news, 0..4),
@@ -266,8 +265,8 @@ impl Both {
         self.opened.iter().rev().nth(back % self.opened.len().max(1)).copied()
     }
 
-    async fn reserve(&mut self, session: &SessionKey, count: u64) -> Result<u64, TestCaseError> {
-        let first = self.store.reserve_seq(session, count).await.map_err(failed)?.0;
+    async fn reserve(&mut self, count: u64) -> Result<u64, TestCaseError> {
+        let first = self.store.reserve_seq(count).await.map_err(failed)?.0;
         prop_assert!(first > self.last_seq, "{first} was set aside before, as part of what ends at {}", self.last_seq);
         self.last_seq = first + count - 1;
         Ok(first)
@@ -281,7 +280,7 @@ impl Both {
     ) -> Result<Step, TestCaseError> {
         let mut step = Step::of(session.clone(), turn, self.epoch(back), self.now);
         if events > 0 {
-            let first = self.reserve(&session, u64::from(events)).await?;
+            let first = self.reserve(u64::from(events)).await?;
             for seq in first..first + u64::from(events) {
                 let delta = Delta { delta: format!("\"{seq}\u{e9}"), step: 0, offset: seq };
                 let body = if seq % 2 == 0 { EventBody::Started } else { EventBody::Text(delta) };
@@ -436,8 +435,8 @@ impl Both {
                 let (session, epoch) = (session(SESSIONS[peer]), self.epoch(back));
                 same!(self, self.store.delete(&session, epoch).await, self.model.delete(&session, epoch));
             }
-            Op::Reserve { session: peer, count } => {
-                self.reserve(&session(SESSIONS[peer]), count).await?;
+            Op::Reserve { count } => {
+                self.reserve(count).await?;
             }
             Op::Commit { channel, incoming, receipts, state, aside, replays, back } => {
                 let receipts = receipts.iter().map(|(which, receipt)| self.receipt(which, *receipt)).collect();

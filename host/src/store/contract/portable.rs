@@ -34,7 +34,7 @@ async fn fill(store: &dyn Store) -> Tested {
     let (session, epoch) = (one.clone(), Epoch(0));
     store.accept(Accept { session, turn, message, destination, begin: None, idempotency, epoch, now }).await?;
     let step = |session: &SessionKey, turn| Step::of(session.clone(), turn, Epoch(0), Timestamp(4));
-    let seq = store.reserve_seq(&one, 9).await?;
+    let seq = store.reserve_seq(9).await?;
     let call = ModelCall {
         id: ModelCallId { turn: second, index: 0 },
         session: one.clone(),
@@ -148,7 +148,7 @@ pub(in crate::store) async fn what_is_exported_is_found_again_where_it_is_import
     assert_eq!(content.as_ref().map(Vec::len), Some(150_000));
     assert_eq!(to.file_read(&one, &FileId::new(1), 0, 200_000).await?, content);
     assert!(to.recent(&two, 9).await?.is_empty(), "the reset holds");
-    assert!(to.reserve_seq(&one, 1).await?.0 >= 10, "no number of an event is given again");
+    assert!(to.reserve_seq(1).await?.0 >= 10, "no number of an event is given again");
     let again = Accept {
         session: one.clone(),
         turn: TurnId::new(Timestamp(9), 9),

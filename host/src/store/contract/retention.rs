@@ -12,7 +12,7 @@ async fn turn(store: &dyn Store, peer: &str, at: u64, end: bool) -> Tested {
     let turn = open(store, &session(peer), at).await?;
     let text = "x".repeat(1_000);
     let mut step = Step::of(session(peer), turn, Epoch(0), Timestamp(at));
-    let seq = store.reserve_seq(&session(peer), 1).await?;
+    let seq = store.reserve_seq(1).await?;
     step.messages.push(Arc::new(Message::text(Role::Assistant, text)));
     step.events.push(Arc::new(Event { turn, session: session(peer), seq, body: EventBody::Started }));
     if end {

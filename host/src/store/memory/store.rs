@@ -77,7 +77,7 @@ impl Store for MemoryStore {
         done(Ok(state.sessions.get(session).map_or_else(Vec::new, |session| session.events(turn, after, limit))))
     }
 
-    fn reserve_seq<'a>(&'a self, _: &'a SessionKey, count: u64) -> BoxFuture<'a, Result<Seq, StoreError>> {
+    fn reserve_seq(&self, count: u64) -> BoxFuture<'_, Result<Seq, StoreError>> {
         let mut state = self.state();
         // 0 is before every event, so that `after_seq: 0` replays all.
         let first = state.next_seq.max(1);

@@ -74,7 +74,7 @@ impl Store for SqliteStore {
         self.db.read(move |connection| events::after(connection, &session, turn, after, limit)).boxed()
     }
 
-    fn reserve_seq<'a>(&'a self, _: &'a SessionKey, count: u64) -> BoxFuture<'a, Result<Seq, StoreError>> {
+    fn reserve_seq(&self, count: u64) -> BoxFuture<'_, Result<Seq, StoreError>> {
         // One counter for all sessions, so that one that was deleted and comes back reuses none.
         self.db.write(move |connection| Ok(Seq(counters::take(connection, Counter::Seq, count)?))).boxed()
     }

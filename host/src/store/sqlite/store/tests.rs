@@ -91,7 +91,7 @@ fn found(connection: &Connection, word: &str) -> rusqlite::Result<i64> {
 async fn a_store_that_is_opened_again_has_everything() -> Result {
     let (folder, store) = store()?;
     assert_eq!(store.take_over().await?, Epoch(1));
-    let seq = store.reserve_seq(&session("p"), 100).await?;
+    let seq = store.reserve_seq(100).await?;
     assert_eq!(seq, Seq(1));
     whole(&store, "p", 1).await?;
     store.accept(accept("p", 2)).await?;
@@ -118,7 +118,7 @@ async fn a_store_that_is_opened_again_has_everything() -> Result {
 
     let store = SqliteStore::open(options(&folder))?;
     assert_eq!(store.take_over().await?, Epoch(2));
-    assert_eq!(store.reserve_seq(&session("other"), 1).await?, Seq(101));
+    assert_eq!(store.reserve_seq(1).await?, Seq(101));
     let history = store.history(&session("p"), None, 10).await?;
     let kept: Vec<_> = history.items.iter().map(|message| (message.position.0, message.turn, message.at.0)).collect();
     assert_eq!(kept, [(0, turn(1), 1), (1, turn(1), 1), (2, turn(2), 2), (3, turn(2), 2)]);
