@@ -32,6 +32,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+pub use crate::money::{MoneyError, NanoDollars};
 pub use cause::{CallCause, CallCauseError};
 pub use channel::{
     ChannelCommit, Channels, EVENT_WINDOW, EventId, Incoming, IncomingOutcome, MAX_CHANNEL_STATE, MAX_SET_ASIDE,
