@@ -2,7 +2,7 @@
 //! sandboxed WebAssembly components.
 //!
 //! A module imports only what stands below it: `cli`, `kit`, `gateway`, `agent`, `metering`,
-//! `provider`, `runtime`, `bus`, `store`, `net`, `config`, `secrets`, and `home` and `text` beneath them all.
+//! `provider`, `runtime`, `bus`, `store`, `net`, `config`, `secrets`, and `home`, `money` and `text` beneath them all.
 
 pub mod agent;
 pub mod bus;
@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod home;
 pub mod kit;
 pub mod metering;
+pub mod money;
 pub mod net;
 pub mod provider;
 pub mod runtime;
