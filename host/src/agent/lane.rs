@@ -183,7 +183,7 @@ impl Lanes {
         if AssertUnwindSafe(turn::end_fault(&self.shared, job)).catch_unwind().await.is_err() {
             error!("the end of the turn panicked too; it stays open until the next start");
             let message = "the gateway failed inside this turn; its log says more".to_owned();
-            job.give_up(TurnError { code: ErrorCode::Internal, message, retryable: true });
+            job.give_up(TurnError::new(ErrorCode::Internal, message, true));
         }
     }
 

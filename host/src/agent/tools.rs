@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::progress::CallProgress;
-use crate::config::AgentName;
+use crate::config::{AgentName, PluginName};
 use crate::provider::ToolSpec;
 use crate::runtime::{CallConditions, CallError, Progress, Tool, ToolCall, Toolbox};
 use crate::store::{SessionKey, Timestamp, ToolContent, ToolResult, ToolUse, TurnId};
@@ -22,6 +22,11 @@ const MAX_RESULT_BYTES: usize = 64 * 1024;
 pub(super) trait Callable: Send + Sync {
     /// `[a-zA-Z0-9_-]{1,64}`.
     fn name(&self) -> &str;
+
+    /// The plugin that it is of; absent where it is of none.
+    fn plugin(&self) -> Option<&PluginName> {
+        None
+    }
 
     /// For the model.
     fn description(&self) -> &str;
@@ -42,6 +47,10 @@ pub(super) trait Callable: Send + Sync {
 impl Callable for Tool {
     fn name(&self) -> &str {
         self.name()
+    }
+
+    fn plugin(&self) -> Option<&PluginName> {
+        Some(self.plugin())
     }
 
     fn description(&self) -> &str {
@@ -112,6 +121,11 @@ impl AgentTools {
     /// Their names, in order.
     pub(super) fn names(&self) -> Vec<String> {
         self.specs.iter().map(|spec| spec.name.clone()).collect()
+    }
+
+    /// The plugin that offers a tool.
+    pub(super) fn plugin(&self, tool: &str) -> Option<&PluginName> {
+        self.tools.get(tool)?.plugin()
     }
 
     /// Splits calls into groups that run one after the other: calls whose tools may run side by

@@ -23,6 +23,7 @@ mod retention;
 mod status;
 mod storage;
 mod table;
+mod usage;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -87,6 +88,8 @@ enum Command {
     /// Look at plugins, try them, and replace them in a running gateway
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Show what the models consumed, and what it cost
+    Usage(usage::UsageArgs),
     /// Print a script that completes exoclaw's commands in a shell
     #[command(after_help = "Example:\n  exoclaw completions bash > ~/.local/share/bash-completion/completions/exoclaw")]
     Completions {
@@ -264,6 +267,7 @@ pub fn run(cli: Cli) -> Result<Exit, CliError> {
             data::run(command, loaded)
         }
         Command::Outbox(command) => client(explicit, |loaded| outbox::run(command, loaded)),
+        Command::Usage(args) => client(explicit, |loaded| usage::run(args, loaded)),
         // Who writes a plugin need not have a gateway, nor a config file that is right.
         Command::Plugin(PluginCommand::New(args)) => new::run(&args),
         Command::Plugin(command) => {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::Shared;
 use crate::agent::Load;
 use crate::channel::{ChannelHealth, ChannelStatus};
+use crate::metering::{BudgetRow, ModelTally, Quantity, Scope};
+use crate::money::NanoDollars;
 use crate::runtime::{PluginReading, PoolReading, Readings};
 use crate::store::{Health, Timestamp};
 
@@ -34,6 +36,9 @@ pub(super) fn page(shared: &Shared) -> String {
         page.pool(pool);
     }
     page.channels(&state.channels.channels());
+    let meter = state.dispatcher.meter();
+    page.models(&meter.tally());
+    page.budgets(&meter.loaded_budgets(Timestamp::now()));
     page.text
 }
 
@@ -58,6 +63,7 @@ struct Page {
 enum Value {
     Whole(u64),
     Seconds(Duration),
+    Dollars(NanoDollars),
 }
 
 impl From<u64> for Value {
@@ -90,11 +96,27 @@ impl From<Duration> for Value {
     }
 }
 
+impl From<NanoDollars> for Value {
+    fn from(value: NanoDollars) -> Self {
+        Self::Dollars(value)
+    }
+}
+
+impl From<Quantity> for Value {
+    fn from(value: Quantity) -> Self {
+        match value {
+            Quantity::Tokens(tokens) => Self::Whole(tokens),
+            Quantity::Cost(cost) => Self::Dollars(cost),
+        }
+    }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole(value) => write!(f, "{value}"),
             Self::Seconds(value) => write!(f, "{}", value.as_secs_f64()),
+            Self::Dollars(value) => write!(f, "{}", value.to_f64()),
         }
     }
 }
@@ -233,6 +255,49 @@ impl Page {
         }
     }
 
+    fn models(&mut self, models: &[(String, String, ModelTally)]) {
+        let mut calls = self.counter("exoclaw_model_calls_total", "Calls of a model that ended, by how they ended.");
+        for (provider, model, tally) in models {
+            for (outcome, count) in
+                [("finished", tally.finished), ("cut", tally.cut), ("failed", tally.failed), ("lost", tally.lost)]
+            {
+                calls.sample(&[("provider", provider), ("model", model), ("outcome", outcome)], count);
+            }
+        }
+        let mut tokens = self.counter("exoclaw_model_tokens_total", "Tokens that calls consumed. No kind is part of another.");
+        for (provider, model, ModelTally { tokens: counts, .. }) in models {
+            for (kind, count) in [
+                ("input", counts.input_tokens),
+                ("output", counts.output_tokens),
+                ("cache_read", counts.cache_read_tokens),
+                ("cache_write", counts.cache_write_tokens),
+            ] {
+                tokens.sample(&[("provider", provider), ("model", model), ("kind", kind)], count);
+            }
+        }
+        let mut costs = self.counter("exoclaw_model_cost_dollars_total", "What calls cost, as far as prices are known.");
+        for (provider, model, tally) in models {
+            costs.sample(&[("provider", provider), ("model", model)], tally.cost);
+        }
+    }
+
+    /// Budgets that the config names; those of each session and peer would be too many.
+    fn budgets(&mut self, rows: &[BudgetRow]) {
+        let rows: Vec<_> = rows.iter().filter(|row| !matches!(row.scope, Scope::Session(_) | Scope::Peer { .. })).collect();
+        let mut each = |name, help, value: fn(&BudgetRow) -> Quantity| {
+            let mut family = self.gauge(name, help);
+            for row in &rows {
+                let (scope, of) = (row.scope.kind(), row.scope.name().unwrap_or_default());
+                let period = row.period.to_string();
+                let labels = [("scope", scope), ("name", &of), ("period", &period), ("unit", row.limit.unit().as_str())];
+                family.sample(&labels, value(row));
+            }
+        };
+        each("exoclaw_budget_used", "What is used of a budget, in tokens or US dollars.", |row| row.used);
+        each("exoclaw_budget_reserved", "What is set aside of it for calls under way.", |row| row.reserved);
+        each("exoclaw_budget_limit", "What may be used.", |row| row.limit);
+    }
+
     fn pool(&mut self, pool: &PoolReading) {
         self.gauge("exoclaw_pool_slots", "Places for calls of plugins.").sample(&[], pool.slots);
         self.gauge("exoclaw_pool_slots_free", "Places that nobody has.").sample(&[], pool.slots_free);
@@ -320,6 +385,8 @@ mod tests {
             turns,
         });
         page.plugins(&[]);
+        page.models(&[]);
+        page.budgets(&[]);
         page.pool(&PoolReading {
             slots: 1,
             slots_free: 1,

@@ -1,10 +1,13 @@
 //! A call with its retries and its fallback models.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::stream::{BoxStream, unfold};
+use futures_util::stream::{BoxStream, Stream, unfold};
 
 use super::retry::{Jitter, backoff};
 use super::{EventStream, ModelRef, ProviderError, Request, StreamEvent};
@@ -35,7 +38,27 @@ pub enum CallEvent {
 
 /// A whole call: it ends after [`StreamEvent::Stopped`], or with an error that no attempt
 /// follows. Dropping it ends the waiting and the reading at once.
-pub type CallStream = BoxStream<'static, Result<CallEvent, ProviderError>>;
+pub struct CallStream {
+    events: BoxStream<'static, Result<CallEvent, ProviderError>>,
+    /// The most tokens that the attempts to come may write.
+    most: Arc<AtomicU32>,
+}
+
+impl CallStream {
+    /// Lets the attempts to come write at most so many tokens, where the request allows more. After
+    /// [`CallEvent::Attempt`] nothing is sent before the stream is polled again, so that it holds for that attempt.
+    pub fn limit_output(&self, tokens: u32) {
+        self.most.store(tokens, Ordering::Relaxed);
+    }
+}
+
+impl Stream for CallStream {
+    type Item = Result<CallEvent, ProviderError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.events.poll_next_unpin(context)
+    }
+}
 
 /// The models that an agent asks, in order.
 #[derive(Debug, Clone)]
@@ -63,7 +86,9 @@ impl Models {
     /// again: it can't be taken back. Reasoning can, and [`CallEvent::Failed`] says so.
     #[must_use]
     pub fn call(&self, request: Arc<Request>) -> CallStream {
+        let most = Arc::new(AtomicU32::new(request.max_tokens));
         let call = Call {
+            most: Arc::clone(&most),
             models: Arc::clone(&self.models),
             jitter: Arc::clone(&self.jitter),
             request,
@@ -73,7 +98,8 @@ impl Models {
             shown: Shown::Nothing,
             state: State::Begin,
         };
-        unfold(call, |mut call| async move { call.next().await.map(|event| (event, call)) }).boxed()
+        let events = unfold(call, |mut call| async move { call.next().await.map(|event| (event, call)) }).boxed();
+        CallStream { events, most }
     }
 }
 
@@ -81,6 +107,8 @@ struct Call {
     models: Arc<[ModelRef]>,
     jitter: Arc<Jitter>,
     request: Arc<Request>,
+    /// The most tokens that an attempt may write.
+    most: Arc<AtomicU32>,
     /// Which model is asked.
     model: usize,
     /// How often it was asked before.
@@ -124,6 +152,7 @@ impl Call {
                     return Some(Ok(CallEvent::Attempt { provider, model }));
                 }
                 State::Opening => {
+                    self.limit();
                     let model = self.models.get(self.model)?;
                     match model.provider.open(&model.model, &self.request).await {
                         Ok(stream) => self.state = State::Streaming(stream),
@@ -147,6 +176,15 @@ impl Call {
                 },
                 State::Ended => return None,
             }
+        }
+    }
+
+    /// Has the request allow no more than the attempt may write.
+    fn limit(&mut self) {
+        let most = self.most.load(Ordering::Relaxed);
+        if most != self.request.max_tokens {
+            let request = Arc::make_mut(&mut self.request);
+            request.max_tokens = most;
         }
     }
 

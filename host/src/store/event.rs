@@ -146,6 +146,48 @@ pub struct TurnError {
     pub message: String,
     /// Whether the same message may succeed later.
     pub retryable: bool,
+    /// With [`ErrorCode::BudgetExceeded`]: the budget that a call did not fit into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Box<BudgetState>>,
+}
+
+impl TurnError {
+    /// An error that has nothing to do with budgets.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: String, retryable: bool) -> Self {
+        Self { code, message, retryable, budget: None }
+    }
+}
+
+/// A budget, as it stood in some moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct BudgetState {
+    /// Whose: `all`, `session`, `agent`, `channel`, `peer` or `plugin`.
+    pub scope: String,
+    /// Which of them; null for `all`.
+    pub name: Option<String>,
+    /// `session`, `daily`, `monthly` or `total`.
+    pub period: String,
+    /// `tokens` or `usd`.
+    pub unit: String,
+    /// What calls consumed.
+    pub used: Amount,
+    /// What is set aside for calls under way.
+    pub reserved: Amount,
+    /// What may be consumed.
+    pub limit: Amount,
+    /// When it begins anew; null where it does not by itself.
+    pub resets_at: Option<Timestamp>,
+}
+
+/// Tokens, or US dollars.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum Amount {
+    /// So many tokens.
+    Tokens(u64),
+    /// So many US dollars.
+    Dollars(f64),
 }
 
 /// The application's error codes, which JSON-RPC errors and `error` events share.
@@ -245,6 +287,8 @@ mod tests {
             r#""type":"usage","provider":"p","model":"m","input_tokens":1,"output_tokens":2,"cache_read_tokens":3,"cache_write_tokens":4,"cache_write_1h_tokens":1,"reasoning_tokens":2,"cost_usd":null,"estimated":true"#,
             r#""type":"done","stop_reason":"end_turn","text":"4""#,
             r#""type":"error","code":-32004,"message":"no","retryable":true"#,
+            r#""type":"error","code":-32003,"message":"no","retryable":false,"budget":{"scope":"agent","name":"a","period":"daily","unit":"usd","used":0.5,"reserved":0.000000001,"limit":0.75,"resets_at":9}"#,
+            r#""type":"error","code":-32003,"message":"no","retryable":true,"budget":{"scope":"all","name":null,"period":"total","unit":"tokens","used":5,"reserved":1,"limit":7,"resets_at":null}"#,
         ] {
             let text = format!(r#"{{"turn":"01hzzzzzzzzzzzzzzzzz","session":"a:b:c:d","seq":9,{body}}}"#);
             let event: Event = serde_json::from_str(&text)?;

@@ -43,7 +43,7 @@ pub use delivery::{
     NewReceipt, Outbox, Receipt,
 };
 pub use error::StoreError;
-pub use event::{Delta, DoneReason, ErrorCode, Event, EventBody, TurnError, Usage};
+pub use event::{Amount, BudgetState, Delta, DoneReason, ErrorCode, Event, EventBody, TurnError, Usage};
 pub use fact::{Fact, FactId, MAX_FACT, NewFact, Recall};
 pub use file::{
     FILE_OVERHEAD, FileAppend, FileId, FileIdError, FileName, FileNameError, FileOutcome, FileRecord, FileRef,

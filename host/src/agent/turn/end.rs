@@ -121,5 +121,5 @@ pub(super) fn unstored(turn: Turn<'_>, error: &StoreError) {
     };
     // Another gateway goes on with a turn that it took over, and a deletion is meant.
     let retryable = !matches!(error, StoreError::Superseded { .. } | StoreError::NoTurn(_) | StoreError::NoSession(_));
-    job.give_up(TurnError { code, message: error.to_string(), retryable });
+    job.give_up(TurnError::new(code, error.to_string(), retryable));
 }

@@ -209,7 +209,7 @@ pub(super) async fn end_fault(shared: &Shared, job: &Job) {
 }
 
 fn error(code: ErrorCode, message: &str, retryable: bool) -> EventBody {
-    EventBody::Error(TurnError { code, message: message.to_owned(), retryable })
+    EventBody::Error(TurnError::new(code, message.to_owned(), retryable))
 }
 
 impl Failure {
@@ -221,11 +221,7 @@ impl Failure {
                 if let Err(error) = model::refused(turn, work).await {
                     tracing::warn!(%error, "what a call consumed could not be told");
                 }
-                EventBody::Error(TurnError {
-                    code: ErrorCode::Provider,
-                    retryable: failure.retryable(),
-                    message: failure.to_string(),
-                })
+                EventBody::Error(TurnError::new(ErrorCode::Provider, failure.to_string(), failure.retryable()))
             }
         }
     }

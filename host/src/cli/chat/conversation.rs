@@ -295,7 +295,7 @@ impl Turn {
 /// A refusal, as turns tell it.
 fn turn_error(error: RpcError) -> TurnError {
     let code = ErrorCode::from_number(error.code).unwrap_or(ErrorCode::Internal);
-    TurnError { code, message: error.message, retryable: code == ErrorCode::Busy }
+    TurnError::new(code, error.message, code == ErrorCode::Busy)
 }
 
 /// 128 bits of chance, in hex.

@@ -69,7 +69,7 @@ impl View {
     pub(super) async fn failed(&mut self, error: &TurnError) -> io::Result<()> {
         match &mut self.shape {
             Shape::Json => {
-                let TurnError { code, message, retryable } = error;
+                let TurnError { code, message, retryable, .. } = error;
                 let event = serde_json::json!({
                     "type": "error", "code": code.number(), "message": message, "retryable": retryable
                 });

@@ -114,6 +114,7 @@ async fn the_document_describes_every_method_and_what_it_answers() -> Result {
         [
             "agent.list",
             "auth",
+            "budget.status",
             "channel.drop",
             "channel.events",
             "channel.list",
@@ -139,6 +140,7 @@ async fn the_document_describes_every_method_and_what_it_answers() -> Result {
             "session.list",
             "session.reset",
             "status",
+            "usage.query",
         ]
     );
     let without_params = [
@@ -150,6 +152,8 @@ async fn the_document_describes_every_method_and_what_it_answers() -> Result {
         "plugin.reload",
         "session.list",
         "outbox.list",
+        "usage.query",
+        "budget.status",
         "rpc.discover",
     ];
     for name in without_params {

@@ -18,6 +18,8 @@ struct Script {
     name: &'static str,
     answers: Mutex<VecDeque<Answer>>,
     calls: Mutex<Vec<Instant>>,
+    /// The most that each call might write.
+    most: Mutex<Vec<u32>>,
 }
 
 impl Provider for Script {
@@ -29,7 +31,8 @@ impl Provider for Script {
         2
     }
 
-    fn open<'a>(&'a self, _: &'a str, _: &'a Request) -> BoxFuture<'a, Result<EventStream, ProviderError>> {
+    fn open<'a>(&'a self, _: &'a str, request: &'a Request) -> BoxFuture<'a, Result<EventStream, ProviderError>> {
+        self.most.lock().expect("not poisoned").push(request.max_tokens);
         self.calls.lock().expect("not poisoned").push(Instant::now());
         let answer = self.answers.lock().expect("not poisoned").pop_front().expect("an answer");
         async move { Ok(stream::iter(answer?).boxed()) }.boxed()
@@ -37,7 +40,12 @@ impl Provider for Script {
 }
 
 fn script(name: &'static str, answers: impl IntoIterator<Item = Answer>) -> Arc<Script> {
-    Arc::new(Script { name, answers: Mutex::new(answers.into_iter().collect()), calls: Mutex::default() })
+    Arc::new(Script {
+        name,
+        answers: Mutex::new(answers.into_iter().collect()),
+        calls: Mutex::default(),
+        most: Mutex::default(),
+    })
 }
 
 fn refused(status: u16, kind: &str, retry_after: Option<u64>) -> ProviderError {
@@ -156,4 +164,26 @@ async fn a_wrong_key_goes_to_the_fallback_and_a_wrong_request_to_nobody() {
 #[tokio::test(start_paused = true)]
 async fn without_any_model_the_call_says_what_to_set() {
     assert!(run(&[]).await[0].starts_with("error no model can be asked"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_may_write_what_it_was_granted_when_it_began() {
+    let script = script("a", [Err(refused(529, "overloaded_error", None)), well()]);
+    let request = Request {
+        system: None,
+        messages: Vec::new(),
+        tools: Arc::new([]),
+        max_tokens: 1_000,
+        thinking_tokens: None,
+        temperature: None,
+    };
+    let model = ModelRef { provider: Arc::clone(&script) as Arc<dyn Provider>, model: "m".into() };
+    let mut call = Models::new(&[model], Arc::new(Jitter::seeded(7))).call(Arc::new(request));
+    let mut granted = [300, 700].into_iter();
+    while let Some(event) = call.next().await {
+        if let Ok(CallEvent::Attempt { .. }) = event {
+            call.limit_output(granted.next().expect("two attempts"));
+        }
+    }
+    assert_eq!(*script.most.lock().expect("not poisoned"), [300, 700]);
 }

@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::value::RawValue;
 
 use super::super::{Seq, SessionKey, TokenUsage, ToolContent, TurnId};
-use super::{Delta, DoneReason, ErrorCode, Event, EventBody, TurnError, Usage};
+use super::{BudgetState, Delta, DoneReason, ErrorCode, Event, EventBody, TurnError, Usage};
 
 /// The members of every type of event, side by side.
 #[derive(serde::Deserialize)]
@@ -46,6 +46,7 @@ struct Wire<'a> {
     code: Option<ErrorCode>,
     message: Option<String>,
     retryable: Option<bool>,
+    budget: Option<Box<BudgetState>>,
 }
 
 const TYPES: &[&str] = &[
@@ -114,6 +115,7 @@ impl<'de> Deserialize<'de> for Event {
                 code: need(wire.code, "code")?,
                 message: need(wire.message, "message")?,
                 retryable: need(wire.retryable, "retryable")?,
+                budget: wire.budget,
             }),
             other => return Err(D::Error::unknown_variant(other, TYPES)),
         };

@@ -7,6 +7,7 @@ mod outbox;
 mod pairing;
 mod session;
 mod system;
+mod usage;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -27,5 +28,6 @@ pub(super) fn all() -> Vec<Method> {
     all.extend(channel::methods());
     all.extend(pairing::methods());
     all.extend(outbox::methods());
+    all.extend(usage::methods());
     all
 }
