@@ -6,11 +6,14 @@
 //! another turn is answered in that one's light.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::context::{Context, Trim, Window};
 use super::lane::Entry;
 use super::{Agent, context};
+use crate::config::PromptCache;
 use crate::metering::{message_tokens, text_tokens};
-use crate::provider::Request;
+use crate::provider::{CacheKey, CachePolicy, Request, Tools};
 use crate::store::{
     Accept, Block, FirstCall, Message, ModelCall, Position, SessionKey, StoredMessage, Timestamp, TokenUsage, TurnId,
 };
@@ -48,14 +51,14 @@ impl Coming<'_> {
         let mut history = shared.store.recent(session, agent.context_messages(shared.queued)).await.ok()?;
         let position = Position(history.last().map_or(0, |last| last.position.0.saturating_add(1)));
         history.push(StoredMessage { position, turn: *turn, at: *now, message: Arc::clone(message) });
-        let messages = context::assemble(&history, *turn, agent.config.context_tokens);
+        let Context { messages, pause } = context::assemble(&history, *turn, agent.window(shared.queued));
         // What was sent along may have to be fetched first, for which nobody who sends a message waits.
         let sent_along =
             |message: &Arc<Message>| message.blocks.iter().any(|block| matches!(block, Block::Attachment(_)));
         if messages.iter().any(sent_along) {
             return None;
         }
-        Some(Arc::new(agent.request(messages)))
+        Some(Arc::new(agent.request(messages, agent.cache_policy(session, pause))))
     }
 }
 
@@ -69,8 +72,23 @@ impl Agent {
         CONTEXT_MESSAGES.saturating_add(own).saturating_add(queued).saturating_add(1)
     }
 
+    /// What of a session fits into a request. What the provider keeps is cut in hops.
+    pub(super) fn window(&self, queued: usize) -> Window {
+        let trim = match self.config.prompt_cache {
+            PromptCache::Off => Trim::Closely,
+            PromptCache::FiveMinutes | PromptCache::OneHour => Trim::InHops,
+        };
+        Window { tokens: self.config.context_tokens, messages: self.context_messages(queued), trim }
+    }
+
+    /// What of a turn's requests is worth keeping, where the session was silent for `pause` before.
+    pub(super) fn cache_policy(&self, session: &SessionKey, pause: Option<Duration>) -> CachePolicy {
+        let tools = if self.tools.now().specs().is_empty() { Tools::None } else { Tools::Offered };
+        CachePolicy::new(self.config.prompt_cache, pause, tools, CacheKey::of(session))
+    }
+
     /// What its models are asked.
-    pub(super) fn request(&self, messages: Vec<Arc<Message>>) -> Request {
+    pub(super) fn request(&self, messages: Vec<Arc<Message>>, cache: CachePolicy) -> Request {
         let config = &self.config;
         Request {
             system: self.system.clone(),
@@ -79,6 +97,7 @@ impl Agent {
             max_tokens: config.max_tokens,
             thinking_tokens: (config.thinking_tokens > 0).then_some(config.thinking_tokens),
             temperature: config.temperature,
+            cache,
         }
     }
 

@@ -10,6 +10,9 @@ pub(super) struct Reply {
     blocks: Vec<Block>,
     text_bytes: u64,
     thinking_bytes: u64,
+    /// The arguments of calls that are not whole.
+    arriving: String,
+    started: bool,
     usage: Option<TokenUsage>,
     stop: Option<StopReason>,
 }
@@ -46,7 +49,12 @@ impl Reply {
                 self.blocks.push(Block::RedactedThinking { data });
                 None
             }
+            StreamEvent::ToolInput(piece) => {
+                self.arriving.push_str(&piece);
+                None
+            }
             StreamEvent::ToolUse(call) => {
+                self.arriving.clear();
                 self.blocks.push(Block::ToolUse(call));
                 None
             }
@@ -58,7 +66,11 @@ impl Reply {
                 self.stop = Some(stop);
                 None
             }
-            StreamEvent::Started { .. } | StreamEvent::Text(_) | StreamEvent::Thinking(_) => None,
+            StreamEvent::Started { .. } => {
+                self.started = true;
+                None
+            }
+            StreamEvent::Text(_) | StreamEvent::Thinking(_) => None,
         }
     }
 
@@ -67,9 +79,9 @@ impl Reply {
         self.stop
     }
 
-    /// Whether the provider began to answer, and so to charge.
+    /// Whether the provider began to answer, and so to charge: it has read the request by then.
     pub(super) fn began(&self) -> bool {
-        self.usage.is_some() || !self.blocks.is_empty()
+        self.started || self.usage.is_some() || !self.blocks.is_empty()
     }
 
     /// Whether a watcher was shown anything of it.
@@ -94,31 +106,39 @@ impl Reply {
         })
     }
 
-    /// What it consumed, and whether that is the provider's word: an answer that was cut, or
-    /// whose provider does not count, is estimated from what was sent and what came.
+    /// What it consumed, and whether that is the provider's word.
+    ///
+    /// An answer that was cut counts what the provider had said, which is all of the input where it says that
+    /// first, as Anthropic does; and what came of the output, where that is more than was said of it. `input` is
+    /// asked where the provider said nothing of the input, as OpenAI before the last of its chunks. No request is
+    /// empty, so that 0 says nothing, nor does it of an answer in which something is written. All of this is an
+    /// estimate.
     pub(super) fn usage(&self, input: impl FnOnce() -> u64) -> (TokenUsage, Counted) {
-        match self.usage {
-            Some(usage) if self.stop.is_some() => (usage, Counted::ByProvider),
-            Some(usage) => {
-                let output_tokens = usage.output_tokens.max(self.written());
-                (TokenUsage { output_tokens, ..usage }, Counted::Estimated)
-            }
-            None => {
-                let usage =
-                    TokenUsage { input_tokens: input(), output_tokens: self.written(), ..TokenUsage::default() };
-                (usage, Counted::Estimated)
+        let mut usage = self.usage.unwrap_or_default();
+        let mut counted = if self.stop.is_some() { Counted::ByProvider } else { Counted::Estimated };
+        if usage.input_tokens == 0 && usage.cache_read_tokens == 0 && usage.cache_write_tokens == 0 {
+            usage.input_tokens = input();
+            counted = Counted::Estimated;
+        }
+        if self.stop.is_none() || usage.output_tokens == 0 {
+            let written = self.written();
+            if written > usage.output_tokens {
+                usage.output_tokens = written;
+                counted = Counted::Estimated;
             }
         }
+        (usage, counted)
     }
 
+    /// What has come of it, in tokens.
     fn written(&self) -> u64 {
         let tokens = |block: &Block| match block {
             Block::Text { text } | Block::Thinking { text, .. } => text_tokens(text),
             Block::RedactedThinking { data } => text_tokens(data),
-            Block::ToolUse(call) => text_tokens(call.input.get()),
+            Block::ToolUse(call) => text_tokens(&call.name).saturating_add(text_tokens(call.input.get())),
             Block::ToolResult(_) | Block::Attachment(_) | Block::Image { .. } => 0,
         };
-        self.blocks.iter().map(|block| u64::from(tokens(block))).sum()
+        self.blocks.iter().map(tokens).chain([text_tokens(&self.arriving)]).map(u64::from).sum()
     }
 
     /// The message that a whole answer is.
@@ -197,12 +217,71 @@ mod tests {
         assert_eq!(reply.calls().count(), 1);
     }
 
+    /// What an answer of these events counts as, where 1000 is estimated for the input.
+    fn counted(events: impl IntoIterator<Item = StreamEvent>) -> (TokenUsage, Counted) {
+        offsets(events).0.usage(|| 1000)
+    }
+
+    fn tokens(input_tokens: u64, output_tokens: u64) -> TokenUsage {
+        TokenUsage { input_tokens, output_tokens, ..TokenUsage::default() }
+    }
+
+    fn words(count: usize) -> StreamEvent {
+        StreamEvent::Text("word".repeat(count))
+    }
+
     #[test]
-    fn an_answer_that_was_cut_counts_at_least_what_came_and_says_that_it_is_an_estimate() {
-        let started = TokenUsage { input_tokens: 9, output_tokens: 1, ..TokenUsage::default() };
-        let (reply, _) = offsets([StreamEvent::Usage(started), StreamEvent::Text("word ".repeat(20))]);
-        let (usage, counted) = reply.usage(|| 1000);
-        assert_eq!((usage.input_tokens, usage.output_tokens, counted), (9, 25, Counted::Estimated));
+    fn a_whole_answer_counts_what_the_provider_says() {
+        let said = TokenUsage { cache_read_tokens: 50, ..tokens(9, 3) };
+        let events = [words(20), StreamEvent::Usage(said), StreamEvent::Stopped(StopReason::EndTurn)];
+        assert_eq!(counted(events), (said, Counted::ByProvider));
+        let silent = [StreamEvent::Usage(tokens(9, 0)), StreamEvent::Stopped(StopReason::EndTurn)];
+        assert_eq!(counted(silent), (tokens(9, 0), Counted::ByProvider));
+    }
+
+    #[test]
+    fn a_cut_answer_keeps_the_input_that_was_counted_and_estimates_what_came() {
+        let started = TokenUsage { cache_read_tokens: 50, cache_write_tokens: 7, ..tokens(9, 1) };
+        let expected = TokenUsage { output_tokens: 20, ..started };
+        assert_eq!(counted([StreamEvent::Usage(started), words(20)]), (expected, Counted::Estimated));
+        let ahead = [StreamEvent::Usage(tokens(9, 90)), words(20)];
+        assert_eq!(counted(ahead), (tokens(9, 90), Counted::Estimated), "the provider knew of more");
+    }
+
+    #[test]
+    fn where_the_counts_would_have_come_at_the_end_a_cut_answer_is_estimated_whole() {
+        assert_eq!(counted([words(20)]), (tokens(1000, 20), Counted::Estimated));
+    }
+
+    #[test]
+    fn thinking_and_the_arguments_of_a_call_on_its_way_are_counted_too() {
+        let input = |text: &str| StreamEvent::ToolInput(text.into());
+        let half = [StreamEvent::Thinking("hmhm".into()), words(2), input("{\"path\":"), input("\"/tmp/fi")];
+        assert_eq!(counted(half), (tokens(1000, 1 + 2 + 4), Counted::Estimated));
+        let json = "{\"a\":123}".to_owned();
+        let whole = ToolUse {
+            id: "c".into(),
+            name: "tool".into(),
+            input: serde_json::value::RawValue::from_string(json.clone()).expect("JSON").into(),
+        };
+        let events = [StreamEvent::ToolInput(json), StreamEvent::ToolUse(whole)];
+        assert_eq!(counted(events), (tokens(1000, 1 + 3), Counted::Estimated), "and once");
+    }
+
+    #[test]
+    fn a_provider_that_counts_nothing_is_not_believed() {
+        let stopped = || StreamEvent::Stopped(StopReason::EndTurn);
+        assert_eq!(counted([words(20), stopped()]), (tokens(1000, 20), Counted::Estimated));
+        let zeros = [words(20), StreamEvent::Usage(tokens(0, 0)), stopped()];
+        assert_eq!(counted(zeros), (tokens(1000, 20), Counted::Estimated));
+        let half = [words(20), StreamEvent::Usage(tokens(30, 0)), stopped()];
+        assert_eq!(counted(half), (tokens(30, 20), Counted::Estimated));
+    }
+
+    #[test]
+    fn a_provider_has_read_the_request_as_soon_as_it_says_anything() {
+        assert!(!Reply::default().began());
+        assert!(offsets([StreamEvent::Started { model: None }]).0.began());
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub use grants::{Access, DirGrant, GrantsConfig, HttpGrant, SecretGrant, SecretP
 pub use load::{FileOrigin, LoadError, Loaded};
 pub use model::{
     AgentConfig, AgentName, BindingConfig, ByteSize, Config, GatewayConfig, LimitsConfig, LogFormat, ModelName,
-    NameError, NetConfig, PluginConfig, PluginLimits, PluginName, PluginPath, ProviderConfig, ProviderKind,
-    RetentionConfig, TelemetryConfig,
+    NameError, NetConfig, PluginConfig, PluginLimits, PluginName, PluginPath, PromptCache, ProviderConfig,
+    ProviderKind, RetentionConfig, TelemetryConfig,
 };
 pub use origin::{Host, HostPattern, Origin, OriginError, OriginPattern, Scheme};
 pub use problem::{ConfigError, ConfigErrors};

@@ -88,6 +88,8 @@ pub struct AgentConfig {
     pub temperature: Option<f64>,
     /// Tokens of earlier conversation that are sent along.
     pub context_tokens: u32,
+    /// How long a provider is asked to keep what the next request will begin with.
+    pub prompt_cache: PromptCache,
     /// Calls of the model in one turn.
     pub max_steps: u32,
     /// Times that one turn may make the same call with the same arguments.
@@ -98,6 +100,18 @@ pub struct AgentConfig {
     pub tools: Option<Vec<String>>,
     /// `[agent.retention]`: what is kept of its sessions.
     pub retention: RetentionConfig,
+}
+
+/// How long a provider is asked to keep the beginning of a request, which costs more once and less each
+/// time that it is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PromptCache {
+    /// `"off"`: nothing is kept on request. What a provider keeps by itself is its own affair.
+    Off,
+    /// `"5m"`: five minutes after its last use.
+    FiveMinutes,
+    /// `"1h"`: an hour after its last use.
+    OneHour,
 }
 
 /// `[agent.retention]` or `[agents.NAME.retention]`. Absent means without end.
@@ -443,6 +457,7 @@ impl Default for AgentConfig {
             thinking_tokens: 0,
             temperature: None,
             context_tokens: 4000,
+            prompt_cache: PromptCache::FiveMinutes,
             max_steps: 20,
             max_repeats: 3,
             turn_timeout: Duration::from_secs(600),

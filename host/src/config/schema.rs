@@ -119,6 +119,7 @@ pub(super) const AGENT: &[Field<AgentConfig>] = &[
     field("context_tokens", |to, at, reader| {
         reader.one(&mut to.context_tokens, at, |n| value::integer(n, 1..=10_000_000))
     }),
+    field("prompt_cache", |to, at, reader| reader.one(&mut to.prompt_cache, at, value::prompt_cache)),
     field("max_steps", |to, at, reader| reader.one(&mut to.max_steps, at, |n| value::integer(n, 1..=1_000))),
     field("max_repeats", |to, at, reader| reader.one(&mut to.max_repeats, at, |n| value::integer(n, 1..=1_000))),
     field("turn_timeout", |to, at, reader| reader.one(&mut to.turn_timeout, at, |n| value::duration(n, DAY))),

@@ -13,7 +13,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::channels::{UnknownDelivery, WhoMayWrite};
-use super::model::{ByteSize, LogFormat, ModelName, NameError, ProviderKind};
+use super::model::{ByteSize, LogFormat, ModelName, NameError, PromptCache, ProviderKind};
 use super::problem::Problem;
 use super::storage::{Durability, StorageUrl};
 use super::suggest;
@@ -316,6 +316,10 @@ pub(super) fn who_may_post(node: &Node<'_>) -> Read<WhoMayWrite> {
 
 pub(super) fn unknown_delivery(node: &Node<'_>) -> Read<UnknownDelivery> {
     word(node, &[("resend", UnknownDelivery::Resend), ("hold", UnknownDelivery::Hold)])
+}
+
+pub(super) fn prompt_cache(node: &Node<'_>) -> Read<PromptCache> {
+    word(node, &[("5m", PromptCache::FiveMinutes), ("1h", PromptCache::OneHour), ("off", PromptCache::Off)])
 }
 
 pub(super) fn durability(node: &Node<'_>) -> Read<Durability> {

@@ -196,6 +196,7 @@ impl Call {
             | StreamEvent::Thinking(_)
             | StreamEvent::ThinkingSignature(_)
             | StreamEvent::RedactedThinking(_)
+            | StreamEvent::ToolInput(_)
             | StreamEvent::Stopped(_) => {}
         }
     }

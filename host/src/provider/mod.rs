@@ -6,7 +6,9 @@
 
 mod anthropic;
 mod build;
+mod cache;
 mod call;
+mod count;
 mod endpoint;
 mod error;
 mod openai;
@@ -26,6 +28,7 @@ use serde_json::value::RawValue;
 use crate::store::{Message, StopReason, TokenUsage};
 
 pub use build::Providers;
+pub use cache::{CacheKey, CacheLifetime, CachePolicy, Tools};
 pub use call::{CallEvent, CallStream, Models};
 pub use error::ProviderError;
 pub use refusal::Refusal;
@@ -46,6 +49,8 @@ pub struct Request {
     pub thinking_tokens: Option<u32>,
     /// Randomness, 0 to 1 or 2 by provider; the provider's default where absent.
     pub temperature: Option<f64>,
+    /// What of it is worth keeping for the next one.
+    pub cache: CachePolicy,
 }
 
 /// A tool, as a model is told of it.
@@ -78,6 +83,9 @@ pub enum StreamEvent {
     ThinkingSignature(String),
     /// Encrypted reasoning, whole.
     RedactedThinking(String),
+    /// A piece of the arguments of a call that is still being written. It is counted if the answer is cut, and
+    /// nothing else.
+    ToolInput(String),
     /// A tool call, whole: its arguments are a JSON object. Half ones never get here.
     ToolUse(crate::store::ToolUse),
     /// The model stopped; nothing follows. Tools are to be run on [`StopReason::ToolUse`] only.

@@ -77,6 +77,7 @@ fn request() -> Request {
         max_tokens: 100,
         thinking_tokens: None,
         temperature: None,
+        cache: CachePolicy::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::flaky::{Fault, Flaky};
 use super::*;
+use crate::provider::CachePolicy;
 use crate::store::{
     Accept, Accepted, FirstCall, LedgerRecord, Message, ModelCallEnd, Seq, Timestamp, TokenUsage, TurnId,
 };
@@ -173,7 +174,7 @@ async fn a_record_of_another_model_than_is_asked_is_closed_and_another_made() ->
         now: Timestamp(1),
     };
     assert_eq!(store.accept(accept.clone()).await?, Accepted::New);
-    let request = Arc::new(agent.request(vec![message]));
+    let request = Arc::new(agent.request(vec![message], CachePolicy::default()));
     entry.put(&accept, agent, topic, Some(request)).start();
     let call = bench.call().await?;
     let records = records(&store).await?;

@@ -22,11 +22,11 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::attachments::{Attachments, Desk};
-use super::context;
+use super::context::{self, Context};
 use super::courier::{Courier, Passage};
 use super::job::{Cause, Job, Origin};
 use super::reply::{Calls, Reply};
-use crate::provider::ProviderError;
+use crate::provider::{CachePolicy, ProviderError};
 use crate::store::{
     Destination, DoneReason, DynStore, Epoch, ErrorCode, EventBody, Message, Permanence, Step, StopReason, StoreError,
     StoredMessage, Timestamp, ToolUse, TurnError,
@@ -265,8 +265,8 @@ async fn steps(turn: Turn<'_>, work: &mut Work) -> Result<DoneReason, Failure> {
     let models = agent.models.as_ref().map_err(|problem| Failure::NoModel(problem.clone()))?;
     // A turn that was taken up again has none.
     let mut opening = job.opening.as_ref().map(|opening| Arc::clone(&opening.request));
-    let mut messages = match &opening {
-        Some(request) => request.messages.clone(),
+    let (mut messages, cache) = match &opening {
+        Some(request) => (request.messages.clone(), request.cache),
         None => shown_history(turn).await?,
     };
 
@@ -275,7 +275,7 @@ async fn steps(turn: Turn<'_>, work: &mut Work) -> Result<DoneReason, Failure> {
         work.step = step;
         // A turn that was taken up again may have its answer, and lack the results of its calls.
         if work.calls.is_empty() {
-            let request = opening.take().unwrap_or_else(|| Arc::new(agent.request(messages.clone())));
+            let request = opening.take().unwrap_or_else(|| Arc::new(agent.request(messages.clone(), cache)));
             let stop = model::ask(turn, work, models, request).await?;
             if let Some(end) = take_reply(turn, work, &mut messages, stop).await? {
                 return Ok(end);
@@ -298,17 +298,18 @@ async fn steps(turn: Turn<'_>, work: &mut Work) -> Result<DoneReason, Failure> {
     Ok(DoneReason::Steps)
 }
 
-/// What the model is given of the session's history, with what was sent along.
-async fn shown_history(turn: Turn<'_>) -> Result<Vec<Arc<Message>>, StoreError> {
+/// What the model is given of the session's history, with what was sent along, and what of that is worth keeping.
+async fn shown_history(turn: Turn<'_>) -> Result<(Vec<Arc<Message>>, CachePolicy), StoreError> {
     let (shared, job) = (turn.shared, turn.job);
     let history = turn.history().await?;
     let desk = Desk { store: &shared.store, session: &job.session, source: &*shared.attachments };
     if let Some(own) = history.iter().find(|stored| stored.turn == job.turn) {
         until_well(shared, || desk.fetch(&own.message)).await?;
     }
-    let messages = context::assemble(&history, job.turn, job.agent.config.context_tokens);
+    let Context { messages, pause } = context::assemble(&history, job.turn, job.agent.window(shared.queued));
     drop(history);
-    until_well(shared, || desk.shown(messages.clone())).await
+    let shown = until_well(shared, || desk.shown(messages.clone())).await?;
+    Ok((shown, job.agent.cache_policy(&job.session, pause)))
 }
 
 /// Stores an answer that is whole and with which the turn goes on: its calls wait in `work`. Says

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::usage::{Tally, Usage};
 use crate::net::sse;
 use crate::provider::StreamEvent;
+use crate::provider::count::Lenient;
 use crate::provider::refusal::Refusal;
 use crate::provider::stream::{Decode, DecodeError, Flow, MAX_PART, object, unfinished};
-use crate::store::{StopReason, TokenUsage, ToolUse};
+use crate::store::{StopReason, ToolUse};
 
 /// Blocks that may be open at once. The API opens one after the other.
 const MAX_OPEN: usize = 64;
@@ -19,7 +21,7 @@ const MAX_OPEN: usize = 64;
 /// Where a stream stands.
 #[derive(Default)]
 pub(super) struct Decoder {
-    usage: TokenUsage,
+    tally: Tally,
     /// The blocks that have not stopped, by their index.
     open: Vec<(u64, Open)>,
     /// A stopped call whose arguments are empty or broken: whole where the model went on after
@@ -62,7 +64,8 @@ struct MessageStart {
 #[derive(Deserialize)]
 struct StartedMessage {
     model: Option<String>,
-    usage: Option<Counts>,
+    #[serde(default)]
+    usage: Lenient<Usage>,
 }
 
 #[derive(Deserialize)]
@@ -120,21 +123,13 @@ struct BlockStop {
 #[derive(Deserialize)]
 struct MessageDelta {
     delta: StopDelta,
-    usage: Option<Counts>,
+    #[serde(default)]
+    usage: Lenient<Usage>,
 }
 
 #[derive(Deserialize)]
 struct StopDelta {
     stop_reason: Option<String>,
-}
-
-/// Counts so far. What is null or missing stays as it was.
-#[derive(Deserialize)]
-struct Counts {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
 }
 
 impl Decode for Decoder {
@@ -230,6 +225,7 @@ impl Decoder {
                     return Err(DecodeError::TooLarge("the arguments of a tool call"));
                 }
                 call.json.push_str(&piece);
+                push(out, StreamEvent::ToolInput, piece);
             }
             // Citations, and what the API will add.
             _ => {}
@@ -288,18 +284,11 @@ impl Decoder {
         Ok(reason)
     }
 
-    fn count(&mut self, counts: Option<Counts>, out: &mut VecDeque<StreamEvent>) {
-        let Some(counts) = counts else { return };
-        let usage = &mut self.usage;
-        for (count, news) in [
-            (&mut usage.input_tokens, counts.input_tokens),
-            (&mut usage.output_tokens, counts.output_tokens),
-            (&mut usage.cache_read_tokens, counts.cache_read_input_tokens),
-            (&mut usage.cache_write_tokens, counts.cache_creation_input_tokens),
-        ] {
-            *count = news.unwrap_or(*count);
+    fn count(&mut self, usage: Lenient<Usage>, out: &mut VecDeque<StreamEvent>) {
+        if let Some(usage) = usage.0 {
+            self.tally.update(usage);
+            out.push_back(StreamEvent::Usage(self.tally.usage()));
         }
-        out.push_back(StreamEvent::Usage(self.usage));
     }
 }
 

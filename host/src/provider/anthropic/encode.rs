@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::breakpoints::{self, CacheControl};
 use crate::provider::{Request, ToolSpec};
 use crate::store::{Block, Message, Role, ToolContent, ToolResult};
 
@@ -22,22 +23,32 @@ pub(super) struct Body<'a> {
     max_tokens: u32,
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    system: Option<&'a str>,
-    messages: Vec<Turn<'a>>,
+    pub(super) system: Option<System<'a>>,
+    pub(super) messages: Vec<Turn<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Tool<'a>>,
+    pub(super) tools: Vec<Tool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking: Option<Thinking>,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
 }
 
+/// The system prompt: a text, or a list of one, which can bear a mark.
 #[derive(Serialize)]
-struct Tool<'a> {
+#[serde(untagged)]
+pub(super) enum System<'a> {
+    Text(&'a str),
+    List([Piece<'a>; 1]),
+}
+
+#[derive(Serialize)]
+pub(super) struct Tool<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
     description: &'a str,
     input_schema: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cache_control: Option<CacheControl>,
 }
 
 #[derive(Serialize)]
@@ -47,14 +58,23 @@ enum Thinking {
 }
 
 #[derive(Serialize)]
-struct Turn<'a> {
-    role: Role,
-    content: Vec<Content<'a>>,
+pub(super) struct Turn<'a> {
+    pub(super) role: Role,
+    pub(super) content: Vec<Piece<'a>>,
+}
+
+/// A block, and whether the prompt up to it is to be kept.
+#[derive(Serialize)]
+pub(super) struct Piece<'a> {
+    #[serde(flatten)]
+    pub(super) content: Content<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cache_control: Option<CacheControl>,
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Content<'a> {
+pub(super) enum Content<'a> {
     Text {
         text: Cow<'a, str>,
     },
@@ -84,7 +104,7 @@ enum Content<'a> {
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Source<'a> {
+pub(super) enum Source<'a> {
     Base64 { media_type: &'a str, data: &'a str },
 }
 
@@ -92,23 +112,41 @@ impl<'a> Body<'a> {
     pub(super) fn new(model: &'a str, request: &'a Request) -> Self {
         let messages = turns(&request.messages);
         let thinking = thinking(request, &messages);
-        Self {
+        let system = request.system.as_deref().filter(|system| !system.trim().is_empty());
+        let mut body = Self {
             model,
             max_tokens: request.max_tokens,
             stream: true,
-            system: request.system.as_deref().filter(|system| !system.trim().is_empty()),
+            system: system.map(System::Text),
             tools: request.tools.iter().map(Tool::new).collect(),
             // The API takes no temperature beside thinking.
             temperature: request.temperature.filter(|_| thinking.is_none()),
             messages,
             thinking,
-        }
+        };
+        breakpoints::place(&mut body, &request.cache);
+        body
+    }
+
+    pub(super) fn model(&self) -> &str {
+        self.model
     }
 }
 
 impl<'a> Tool<'a> {
     fn new(spec: &'a ToolSpec) -> Self {
-        Self { name: &spec.name, description: &spec.description, input_schema: &spec.input_schema }
+        let ToolSpec { name, description, input_schema } = spec;
+        Self { name, description, input_schema, cache_control: None }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.name.len() + self.description.len() + self.input_schema.get().len()
+    }
+}
+
+impl<'a> From<Content<'a>> for Piece<'a> {
+    fn from(content: Content<'a>) -> Self {
+        Self { content, cache_control: None }
     }
 }
 
@@ -117,8 +155,8 @@ impl<'a> Tool<'a> {
 fn thinking(request: &Request, turns: &[Turn<'_>]) -> Option<Thinking> {
     let budget_tokens = request.thinking_tokens?.max(MIN_THINKING).min(request.max_tokens.saturating_sub(1));
     let may_think = match turns {
-        [.., step, results] if results.content.iter().any(Content::is_tool_result) => {
-            step.content.first().is_some_and(Content::is_thinking)
+        [.., step, results] if results.content.iter().any(|piece| piece.content.is_tool_result()) => {
+            step.content.first().is_some_and(|piece| piece.content.is_thinking())
         }
         _ => true,
     };
@@ -129,7 +167,7 @@ fn thinking(request: &Request, turns: &[Turn<'_>]) -> Option<Thinking> {
 fn turns(messages: &[Arc<Message>]) -> Vec<Turn<'_>> {
     let mut turns: Vec<Turn<'_>> = Vec::with_capacity(messages.len());
     for message in messages {
-        let content = message.blocks.iter().filter_map(Content::new);
+        let content = message.blocks.iter().filter_map(Content::new).map(Piece::from);
         match turns.last_mut() {
             Some(last) if last.role == message.role => last.content.extend(content),
             _ => turns.push(Turn { role: message.role, content: content.collect() }),
@@ -139,7 +177,7 @@ fn turns(messages: &[Arc<Message>]) -> Vec<Turn<'_>> {
     }
     for turn in turns.iter_mut().filter(|turn| turn.role == Role::User) {
         // The API wants results before everything else.
-        turn.content.sort_by_key(|content| !content.is_tool_result());
+        turn.content.sort_by_key(|piece| !piece.content.is_tool_result());
     }
     turns
 }
@@ -189,8 +227,20 @@ impl<'a> Content<'a> {
         matches!(self, Self::ToolResult { .. })
     }
 
-    fn is_thinking(&self) -> bool {
+    pub(super) fn is_thinking(&self) -> bool {
         matches!(self, Self::Thinking { .. } | Self::RedactedThinking { .. })
+    }
+
+    /// What of it a model reads, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Text { text } => text.len(),
+            Self::Thinking { thinking, .. } => thinking.len(),
+            Self::RedactedThinking { data } => data.len(),
+            Self::ToolUse { name, input, .. } => name.len() + input.get().len(),
+            Self::ToolResult { content, .. } => content.iter().map(Self::bytes).sum(),
+            Self::Image { source: Source::Base64 { data, .. } } => data.len(),
+        }
     }
 }
 
@@ -207,6 +257,7 @@ fn id(id: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::CachePolicy;
     use crate::store::ToolUse;
     use serde_json::{Value, json};
 
@@ -235,6 +286,7 @@ mod tests {
             max_tokens: 4096,
             thinking_tokens: None,
             temperature: Some(0.5),
+            cache: CachePolicy::default(),
         }
     }
 

@@ -1,10 +1,13 @@
 //! Anthropic Messages, streaming.
 //!
 //! Written after the API's reference and the events that it documents under "Streaming
-//! Messages"; [`encode`] says what is asked, [`decode`] reads what is answered.
+//! Messages"; [`encode`] says what is asked, [`breakpoints`] what of it is to be kept,
+//! [`decode`] reads what is answered.
 
+mod breakpoints;
 mod decode;
 mod encode;
+mod usage;
 
 use std::sync::Arc;
 

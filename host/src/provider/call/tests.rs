@@ -8,7 +8,7 @@ use futures_util::{FutureExt, stream};
 use tokio::time::Instant;
 
 use super::*;
-use crate::provider::{Provider, Refusal};
+use crate::provider::{CachePolicy, Provider, Refusal};
 use crate::store::StopReason;
 
 type Answer = Result<Vec<Result<StreamEvent, ProviderError>>, ProviderError>;
@@ -78,6 +78,7 @@ async fn run(scripts: &[&Arc<Script>]) -> Vec<String> {
         max_tokens: 1,
         thinking_tokens: None,
         temperature: None,
+        cache: CachePolicy::default(),
     };
     let call = Models::new(&models, Arc::new(Jitter::seeded(7))).call(Arc::new(request));
     let word = |event| match event {

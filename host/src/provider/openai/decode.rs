@@ -7,11 +7,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::usage::{Tally, Usage};
 use crate::net::sse;
 use crate::provider::StreamEvent;
+use crate::provider::count::Lenient;
 use crate::provider::refusal::Refusal;
 use crate::provider::stream::{Decode, DecodeError, Flow, MAX_PART, object, unfinished};
-use crate::store::{StopReason, TokenUsage, ToolUse};
+use crate::store::{StopReason, ToolUse};
 
 /// The event after the last chunk.
 const DONE: &str = "[DONE]";
@@ -26,6 +28,7 @@ pub(super) struct Decoder {
     started: bool,
     refused: bool,
     calls: Vec<Call>,
+    tally: Tally,
     reason: Option<StopReason>,
 }
 
@@ -41,7 +44,8 @@ struct Call {
 struct Chunk {
     model: Option<String>,
     choices: Option<Vec<Choice>>,
-    usage: Option<Counts>,
+    #[serde(default)]
+    usage: Lenient<Usage>,
     error: Option<Value>,
     object: Option<String>,
 }
@@ -76,33 +80,6 @@ struct FunctionDelta {
     arguments: Option<Value>,
 }
 
-#[derive(Deserialize)]
-struct Counts {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
-    prompt_tokens_details: Option<PromptDetails>,
-}
-
-#[derive(Deserialize)]
-struct PromptDetails {
-    cached_tokens: Option<u64>,
-}
-
-impl From<Counts> for TokenUsage {
-    fn from(counts: Counts) -> Self {
-        // The service counts what it read from its cache within the prompt.
-        let cached = counts.prompt_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0);
-        Self {
-            input_tokens: counts.prompt_tokens.saturating_sub(cached),
-            output_tokens: counts.completion_tokens,
-            cache_read_tokens: cached.min(counts.prompt_tokens),
-            ..Self::default()
-        }
-    }
-}
-
 impl Decode for Decoder {
     fn event(&mut self, event: sse::Event<'_>, out: &mut VecDeque<StreamEvent>) -> Result<Flow, DecodeError> {
         if event.data.trim() == DONE {
@@ -135,8 +112,9 @@ impl Decode for Decoder {
                 self.reason = Some(self.finish(&reason, out)?);
             }
         }
-        if let Some(counts) = chunk.usage {
-            out.push_back(StreamEvent::Usage(counts.into()));
+        if let Some(usage) = chunk.usage.0 {
+            self.tally.update(usage);
+            out.extend(self.tally.usage().map(StreamEvent::Usage));
         }
         Ok(Flow::Continue)
     }
@@ -151,7 +129,7 @@ impl Decoder {
     /// A decoder at the start of a stream. Calls without an id get one made of `id_seed`, which
     /// should differ from stream to stream.
     pub(super) fn new(id_seed: u64) -> Self {
-        Self { id_seed, started: false, refused: false, calls: Vec::new(), reason: None }
+        Self { id_seed, started: false, refused: false, calls: Vec::new(), tally: Tally::default(), reason: None }
     }
 
     fn delta(&mut self, delta: Delta, out: &mut VecDeque<StreamEvent>) -> Result<(), DecodeError> {
@@ -166,13 +144,13 @@ impl Decoder {
             self.refused = true;
             out.push_back(StreamEvent::Text(text));
         }
-        delta.tool_calls.into_iter().flatten().try_for_each(|call| self.call(call))
+        delta.tool_calls.into_iter().flatten().try_for_each(|call| self.call(call, out))
     }
 
     /// Adds a delta to its call: the one with its index, or, where there is no index, the newest.
     /// A new id begins a new call whatever the index says, since some servers give every whole
     /// call the index 0; so does a name where index and id are missing.
-    fn call(&mut self, delta: CallDelta) -> Result<(), DecodeError> {
+    fn call(&mut self, delta: CallDelta, out: &mut VecDeque<StreamEvent>) -> Result<(), DecodeError> {
         let id = delta.id.unwrap_or_default();
         let (name, arguments) = delta.function.map_or((None, None), |function| (function.name, function.arguments));
         let name = name.unwrap_or_default();
@@ -201,14 +179,23 @@ impl Decoder {
         if call.name.is_empty() {
             call.name = name;
         }
-        match arguments {
-            None | Some(Value::Null) => {}
-            Some(Value::String(piece)) => call.arguments.push_str(&piece),
+        let piece = match arguments {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(piece)) => {
+                call.arguments.push_str(&piece);
+                piece
+            }
             // Not a string within the JSON, but the JSON itself.
-            Some(whole) => call.arguments = whole.to_string(),
-        }
+            Some(whole) => {
+                call.arguments = whole.to_string();
+                call.arguments.clone()
+            }
+        };
         if call.arguments.len() > MAX_PART {
             return Err(DecodeError::TooLarge("the arguments of a tool call"));
+        }
+        if !piece.is_empty() {
+            out.push_back(StreamEvent::ToolInput(piece));
         }
         Ok(())
     }

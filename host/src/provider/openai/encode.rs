@@ -8,21 +8,24 @@ use serde_json::value::RawValue;
 use crate::provider::{Request, ToolSpec};
 use crate::store::{Block, Message, Role, ToolContent, ToolResult};
 
-/// The field that limits the answer.
+/// Whose Chat Completions they are, which decides on the fields that may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LimitField {
-    /// `max_completion_tokens`, which OpenAI's reasoning models insist on.
-    MaxCompletionTokens,
-    /// `max_tokens`, the only one that many compatible servers know.
-    MaxTokens,
+pub(super) enum Dialect {
+    /// OpenAI's own. Its reasoning models insist on `max_completion_tokens`, and `prompt_cache_key` brings requests
+    /// that begin alike to the machine that keeps their beginning.
+    OpenAi,
+    /// Azure's, which has the same models; some of its versions refuse the newest fields.
+    Azure,
+    /// A compatible server's: many know `max_tokens` alone, and refuse what they do not know.
+    Compatible,
 }
 
-impl LimitField {
-    /// OpenAI's own hosts, and Azure's of the same models, take the newer field.
+impl Dialect {
     pub(super) fn of_host(host: &str) -> Self {
-        match host == "api.openai.com" || host.ends_with(".openai.azure.com") {
-            true => Self::MaxCompletionTokens,
-            false => Self::MaxTokens,
+        match host {
+            "api.openai.com" => Self::OpenAi,
+            _ if host.ends_with(".openai.azure.com") => Self::Azure,
+            _ => Self::Compatible,
         }
     }
 }
@@ -43,6 +46,8 @@ pub(super) struct Body<'a> {
     max_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_cache_key: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -128,7 +133,7 @@ enum FunctionKind {
 }
 
 impl<'a> Body<'a> {
-    pub(super) fn new(model: &'a str, request: &'a Request, limit: LimitField) -> Self {
+    pub(super) fn new(model: &'a str, request: &'a Request, dialect: Dialect) -> Self {
         let system = request.system.as_deref().filter(|system| !system.trim().is_empty());
         let mut messages: Vec<_> = system.map(|content| Entry::System { content }).into_iter().collect();
         for message in &request.messages {
@@ -143,9 +148,10 @@ impl<'a> Body<'a> {
             tools: request.tools.iter().map(Tool::new).collect(),
             stream: true,
             stream_options: StreamOptions { include_usage: true },
-            max_completion_tokens: (limit == LimitField::MaxCompletionTokens).then_some(request.max_tokens),
-            max_tokens: (limit == LimitField::MaxTokens).then_some(request.max_tokens),
+            max_completion_tokens: (dialect != Dialect::Compatible).then_some(request.max_tokens),
+            max_tokens: (dialect == Dialect::Compatible).then_some(request.max_tokens),
             temperature: request.temperature,
+            prompt_cache_key: request.cache.key.filter(|_| dialect == Dialect::OpenAi).map(|key| key.to_string()),
         }
     }
 }
@@ -239,6 +245,7 @@ fn result_text<'a>(result: &'a ToolResult, images: &mut Vec<Part<'a>>) -> Cow<'a
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::{CacheKey, CachePolicy};
     use crate::store::ToolUse;
     use serde_json::json;
     use std::sync::Arc;
@@ -281,6 +288,7 @@ mod tests {
             max_tokens: 100,
             thinking_tokens: Some(50),
             temperature: None,
+            cache: CachePolicy::default(),
         };
         let function = json!({"name": "t", "arguments": "{\"a\":1}"});
         let expected = json!({
@@ -303,14 +311,33 @@ mod tests {
                 {"role": "user", "content": "and"},
             ],
         });
-        assert_eq!(serde_json::to_value(Body::new("m", &request, LimitField::MaxTokens)).expect("JSON"), expected);
+        assert_eq!(serde_json::to_value(Body::new("m", &request, Dialect::Compatible)).expect("JSON"), expected);
     }
 
     #[test]
-    fn the_hosts_of_openai_get_the_field_that_they_want() {
-        assert_eq!(LimitField::of_host("api.openai.com"), LimitField::MaxCompletionTokens);
-        assert_eq!(LimitField::of_host("x.openai.azure.com"), LimitField::MaxCompletionTokens);
-        assert_eq!(LimitField::of_host("localhost"), LimitField::MaxTokens);
+    fn each_host_gets_the_fields_that_it_knows() {
+        let key = CacheKey::of(&"default:websocket:local:main".parse().expect("a session key"));
+        let request = Request {
+            system: None,
+            messages: Vec::new(),
+            tools: Arc::new([]),
+            max_tokens: 9,
+            thinking_tokens: None,
+            temperature: None,
+            cache: CachePolicy { key: Some(key), ..CachePolicy::default() },
+        };
+        let sent = |host: &str| {
+            let body = Body::new("m", &request, Dialect::of_host(host));
+            serde_json::to_value(body).expect("JSON")
+        };
+        let openai = sent("api.openai.com");
+        assert_eq!((&openai["max_completion_tokens"], openai.get("max_tokens")), (&json!(9), None));
+        assert_eq!(openai["prompt_cache_key"], key.to_string());
+        let azure = sent("x.openai.azure.com");
+        assert_eq!((&azure["max_completion_tokens"], azure.get("prompt_cache_key")), (&json!(9), None));
+        let local = sent("localhost");
+        assert_eq!((&local["max_tokens"], local.get("max_completion_tokens")), (&json!(9), None));
+        assert_eq!(local.get("prompt_cache_key"), None, "a compatible server may refuse what it does not know");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod decode;
 mod encode;
+mod usage;
 
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::secrets::Secret;
 /// A service that speaks Chat Completions.
 pub(super) struct OpenAi {
     endpoint: Endpoint,
-    limit: encode::LimitField,
+    dialect: encode::Dialect,
     max_retries: u32,
 }
 
@@ -34,8 +35,8 @@ impl OpenAi {
     ) -> Result<Self, ProviderError> {
         let header = KeyHeader { name: AUTHORIZATION, prefix: "Bearer " };
         let endpoint = Endpoint::new(name, config, "/chat/completions", client, key, header)?;
-        let limit = encode::LimitField::of_host(endpoint.host());
-        Ok(Self { endpoint, limit, max_retries: config.max_retries })
+        let dialect = encode::Dialect::of_host(endpoint.host());
+        Ok(Self { endpoint, dialect, max_retries: config.max_retries })
     }
 }
 
@@ -50,7 +51,7 @@ impl Provider for OpenAi {
 
     fn open<'a>(&'a self, model: &'a str, request: &'a Request) -> BoxFuture<'a, Result<EventStream, ProviderError>> {
         async move {
-            let response = self.endpoint.post(&encode::Body::new(model, request, self.limit)).await?;
+            let response = self.endpoint.post(&encode::Body::new(model, request, self.dialect)).await?;
             let provider = Arc::clone(self.endpoint.provider());
             let decoder = decode::Decoder::new(getrandom::u64().unwrap_or_default());
             Ok(stream::events(provider, response.into_body(), decoder, self.endpoint.idle()))

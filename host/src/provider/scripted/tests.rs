@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::{Config, NetConfig};
 use crate::net::{Client, Deadlines};
-use crate::provider::{CallEvent, Jitter, Models, Providers, StreamEvent, ToolSpec};
+use crate::provider::{CachePolicy, CallEvent, Jitter, Models, Providers, StreamEvent, ToolSpec};
 use crate::store::{self, Message, StopReason, ToolContent, ToolResult, ToolUse};
 
 const SOON: Deadlines = Deadlines { connect: Duration::from_secs(10), response: Duration::from_secs(10) };
@@ -80,6 +80,7 @@ async fn converse(
             max_tokens: 1000,
             thinking_tokens: None,
             temperature: None,
+            cache: CachePolicy::default(),
         };
         let (mut text, mut calls, mut stop) = (String::new(), Vec::new(), None);
         let mut call = models.call(Arc::new(request));
@@ -195,6 +196,7 @@ async fn dropping_the_model_ends_its_connections() {
         max_tokens: 100,
         thinking_tokens: None,
         temperature: None,
+        cache: CachePolicy::default(),
     }));
     while !matches!(call.next().await, Some(Ok(CallEvent::Event(StreamEvent::Text(_))))) {}
     drop(scripted);

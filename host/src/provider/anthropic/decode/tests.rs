@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::provider::tests::{ANTHROPIC, at_every_split, cut_anywhere, damaged, decode};
+use crate::store::TokenUsage;
 
 const START: &str = r#"{"type":"message_start","message":{"model":"m","usage":{"input_tokens":5,"output_tokens":1}}}"#;
 const STOP: &str = r#"{"type":"message_stop"}"#;
@@ -38,32 +39,36 @@ fn run(events: &[String]) -> (Vec<String>, Result<StopReason, DecodeError>) {
 #[test]
 fn a_recorded_stream_gives_its_events_in_order() {
     let (events, end) = decode(Decoder::default(), [ANTHROPIC]);
-    let usage = |output, cache_read| {
+    let usage = |output_tokens, reasoning_tokens| {
         let tokens = TokenUsage {
             input_tokens: 472,
-            output_tokens: output,
-            cache_read_tokens: cache_read,
+            output_tokens,
+            cache_read_tokens: 2048,
             cache_write_tokens: 12,
-            ..TokenUsage::default()
+            cache_write_1h_tokens: 4,
+            reasoning_tokens,
         };
         format!("{:?}", StreamEvent::Usage(tokens))
     };
+    let input = |piece: &str| format!("{:?}", StreamEvent::ToolInput(piece.into()));
     let tool = |id: &str, name: &str, input: &str| {
         let input = RawValue::from_string(input.into()).expect("JSON").into();
         format!("{:?}", StreamEvent::ToolUse(ToolUse { id: id.into(), name: name.into(), input }))
     };
     let expected = [
         r#"Started { model: Some("claude-sonnet-5") }"#.to_owned(),
-        usage(2, 2048),
+        usage(2, 0),
         r#"Thinking("Zwei Werkzeuge, ")"#.to_owned(),
         r#"Thinking("natürlich.")"#.to_owned(),
         r#"ThinkingSignature("EqQBCgIYAhIM1gbcDa9GJwZA2b3h")"#.to_owned(),
         r#"RedactedThinking("EmwKAhgBEgy3va3pzix/LafPsn4a")"#.to_owned(),
         format!("{:?}", StreamEvent::Text("Ich schaue nach 🦀".into())),
         format!("{:?}", StreamEvent::Text(" in İstanbul.".into())),
+        input(r#"{"timezone": "Europe/"#),
+        input(r#"Istanbul"}"#),
         tool("toolu_01", "current_time", r#"{"timezone": "Europe/Istanbul"}"#),
         tool("toolu_02", "list", "{}"),
-        usage(89, 2050),
+        usage(89, 31),
     ];
     assert_eq!(events, expected);
     assert_eq!(end, Ok(StopReason::ToolUse));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::provider::tests::{OPENAI, at_every_split, cut_anywhere, damaged, decode};
+use crate::store::TokenUsage;
 
 fn decoder() -> Decoder {
     Decoder::new(1)
@@ -11,7 +12,7 @@ fn decoder() -> Decoder {
 fn run(chunks: &[&str]) -> (Vec<String>, Result<StopReason, DecodeError>) {
     let stream: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
     let (mut events, end) = decode(decoder(), [stream.as_bytes()]);
-    events.retain(|event| !event.starts_with("Started"));
+    events.retain(|event| !event.starts_with("Started") && !event.starts_with("ToolInput"));
     (events, end)
 }
 
@@ -31,12 +32,21 @@ fn tool(id: &str, name: &str, input: &str) -> String {
 #[test]
 fn a_recorded_stream_gives_its_events_in_order() {
     let (events, end) = decode(decoder(), [OPENAI]);
-    let usage = TokenUsage { input_tokens: 86, output_tokens: 300, cache_read_tokens: 1920, ..TokenUsage::default() };
+    let usage = TokenUsage {
+        input_tokens: 86,
+        output_tokens: 300,
+        cache_read_tokens: 1920,
+        reasoning_tokens: 256,
+        ..TokenUsage::default()
+    };
+    let input = |piece: &str| format!("{:?}", StreamEvent::ToolInput(piece.into()));
     let expected = [
         r#"Started { model: Some("gpt-5") }"#.to_owned(),
         r#"Thinking("Hm, ")"#.to_owned(),
         r#"Thinking("zwei.")"#.to_owned(),
         format!("{:?}", StreamEvent::Text("Ich schaue nach 🦀".into())),
+        input(r#"{"timezone":"#),
+        input(r#""Europe/Istanbul"}"#),
         tool("call_a", "current_time", r#"{"timezone":"Europe/Istanbul"}"#),
         tool("call_b", "list", "{}"),
         format!("{:?}", StreamEvent::Usage(usage)),
