@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use exoclaw::store::sqlite::Durability;
 use exoclaw::store::{
-    Accept, CallOutcome, DoneReason, DynStore, Epoch, Event, EventBody, FirstCall, LedgerEntry, MemoryLimits,
-    MemoryStore, ModelCall, ModelCallEnd, ModelCallId, Role, Seq, SessionKey, Step, Timestamp, TokenUsage, TurnEnd,
-    TurnId,
+    Accept, CallCause, CallOutcome, DoneReason, DynStore, Epoch, Event, EventBody, FirstCall, LedgerEntry,
+    MemoryLimits, MemoryStore, ModelCall, ModelCallEnd, ModelCallId, NanoDollars, Role, Seq, SessionKey, Step,
+    Timestamp, TokenUsage, TurnEnd, TurnId,
 };
 use futures_util::future::join_all;
 use futures_util::{SinkExt, StreamExt};
@@ -142,9 +142,9 @@ impl Talker {
         let turn = self.accept(None).await;
         took.accept.push(start.elapsed());
         let begin = Instant::now();
-        let FirstCall { provider, model, estimate } = first_call();
+        let FirstCall { provider, model, estimate, reserved_cost } = first_call();
         let (id, session, at) = (ModelCallId { turn, index: 0 }, self.session.clone(), Timestamp::now());
-        let call = ModelCall { id, session, provider, model, estimate, at };
+        let call = ModelCall { id, session, provider, model, cause: CallCause::Message, estimate, reserved_cost, at };
         let step = Step {
             events: vec![self.event(turn, EventBody::Started)],
             ledger: vec![LedgerEntry::Begin(call)],
@@ -168,13 +168,26 @@ impl Talker {
 /// What the call of a turn consumed.
 fn settled(turn: TurnId) -> Vec<LedgerEntry> {
     let tokens = TokenUsage { input_tokens: 900, output_tokens: 30, ..TokenUsage::default() };
-    let (id, outcome) = (ModelCallId { turn, index: 0 }, CallOutcome::Finished);
-    vec![LedgerEntry::Settle(ModelCallEnd { id, tokens, estimated: false, outcome, at: Timestamp::now() })]
+    vec![LedgerEntry::Settle(ModelCallEnd {
+        id: ModelCallId { turn, index: 0 },
+        tokens,
+        estimated: false,
+        cost: Some(NanoDollars::from_nanos(3_150_000)),
+        price: Some("2026-11".into()),
+        cache_saving: Some(0),
+        outcome: CallOutcome::Finished,
+        at: Timestamp::now(),
+    })]
 }
 
 fn first_call() -> FirstCall {
     let estimate = TokenUsage { input_tokens: 900, ..TokenUsage::default() };
-    FirstCall { provider: "anthropic".into(), model: "a-model-with-a-name".into(), estimate }
+    FirstCall {
+        provider: "anthropic".into(),
+        model: "a-model-with-a-name".into(),
+        estimate,
+        reserved_cost: Some(NanoDollars::from_nanos(4_000_000)),
+    }
 }
 
 fn said(role: Role, text: &str) -> exoclaw::store::Message {

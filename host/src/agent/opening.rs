@@ -86,7 +86,7 @@ impl Agent {
     pub(super) fn first_call(&self, request: &Request) -> Option<FirstCall> {
         let first = self.models.as_ref().ok()?.models().first()?;
         let (provider, model) = (first.provider.name().to_owned(), first.model.to_string());
-        Some(FirstCall { provider, model, estimate: estimate(request) })
+        Some(FirstCall { provider, model, estimate: estimate(request), reserved_cost: None })
     }
 }
 

@@ -242,7 +242,7 @@ mod tests {
             r#""type":"progress","tool_use_id":"t1","message":"half","done":1,"total":2"#,
             r#""type":"progress","tool_use_id":"t1","message":"","done":7,"total":null"#,
             r#""type":"tool_result","tool_use_id":"t1","content":[{"type":"file","id":"f","name":"a.csv","mime_type":"text/csv","size":3}],"is_error":false"#,
-            r#""type":"usage","provider":"p","model":"m","input_tokens":1,"output_tokens":2,"cache_read_tokens":3,"cache_write_tokens":4,"cost_usd":null,"estimated":true"#,
+            r#""type":"usage","provider":"p","model":"m","input_tokens":1,"output_tokens":2,"cache_read_tokens":3,"cache_write_tokens":4,"cache_write_1h_tokens":1,"reasoning_tokens":2,"cost_usd":null,"estimated":true"#,
             r#""type":"done","stop_reason":"end_turn","text":"4""#,
             r#""type":"error","code":-32004,"message":"no","retryable":true"#,
         ] {
@@ -250,6 +250,17 @@ mod tests {
             let event: Event = serde_json::from_str(&text)?;
             assert_eq!(serde_json::to_string(&event)?, text);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_usage_that_was_stored_before_all_counts_were_known_reads_back() -> Result<(), serde_json::Error> {
+        let text = r#"{"turn":"01hzzzzzzzzzzzzzzzzz","session":"a:b:c:d","seq":9,"type":"usage","provider":"p","model":"m","input_tokens":1,"output_tokens":2,"cache_read_tokens":3,"cache_write_tokens":4,"cost_usd":null,"estimated":true}"#;
+        let Event { body: EventBody::Usage(usage), .. } = serde_json::from_str(text)? else {
+            unreachable!("it is a usage");
+        };
+        assert_eq!((usage.tokens.cache_write_tokens, usage.tokens.cache_write_1h_tokens), (4, 0));
+        assert_eq!((usage.tokens.output_tokens, usage.tokens.reasoning_tokens), (2, 0));
         Ok(())
     }
 }

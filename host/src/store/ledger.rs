@@ -6,7 +6,7 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::{Page, SessionKey, StoreError, Timestamp, TokenUsage, TurnId};
+use super::{CallCause, NanoDollars, Page, SessionKey, StoreError, Timestamp, TokenUsage, TurnId};
 
 /// Names a call of a model: the turn that made it, and which of its calls it was, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,9 +34,15 @@ pub struct ModelCall {
     pub provider: String,
     /// The model, as the provider calls it.
     pub model: String,
-    /// What it is expected to consume at least: the estimate of its input.
+    /// Why it is made.
+    #[serde(default)]
+    pub cause: CallCause,
+    /// What is set aside for it: the estimate of its input, and as output the most that it may write.
     pub estimate: TokenUsage,
-    /// When it began.
+    /// What that would cost; absent where the price is unknown, or nothing asked for it.
+    #[serde(default)]
+    pub reserved_cost: Option<NanoDollars>,
+    /// When it began. In every sum it counts then, whenever it ended.
     pub at: Timestamp,
 }
 
@@ -63,6 +69,16 @@ pub struct ModelCallEnd {
     pub tokens: TokenUsage,
     /// The counts are ours, because the provider's never came.
     pub estimated: bool,
+    /// What that cost, rounded up to a whole nano-dollar; absent where the price is unknown.
+    #[serde(default)]
+    pub cost: Option<NanoDollars>,
+    /// The version of the table of prices by which the cost was computed.
+    #[serde(default)]
+    pub price: Option<String>,
+    /// How much less it cost than it would have without the provider's cache, in nano-dollars; negative where
+    /// writing to the cache cost more than reading from it saved. Absent where the price is unknown.
+    #[serde(default)]
+    pub cache_saving: Option<i64>,
     /// How it ended.
     pub outcome: CallOutcome,
     /// When.

@@ -181,8 +181,14 @@ pub struct TokenUsage {
     pub output_tokens: u64,
     /// Input read from the provider's cache.
     pub cache_read_tokens: u64,
-    /// Input written to the provider's cache.
+    /// Input written to the provider's cache, for however long.
     pub cache_write_tokens: u64,
+    /// Of what was written to the cache, what it keeps for an hour.
+    #[serde(default)]
+    pub cache_write_1h_tokens: u64,
+    /// Of the output, what was reasoning.
+    #[serde(default)]
+    pub reasoning_tokens: u64,
 }
 
 /// A message of a session's history.

@@ -4,6 +4,7 @@
 //! whole or not at all, and once it returned it stays. Nothing above this module can tell which
 //! engine is underneath.
 
+mod cause;
 mod channel;
 #[cfg(test)]
 mod contract;
@@ -32,6 +33,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 pub use crate::money::{MoneyError, NanoDollars};
+pub use cause::{CallCause, CallCauseError};
 pub use channel::{
     ChannelCommit, Channels, EVENT_WINDOW, EventId, Incoming, IncomingOutcome, MAX_CHANNEL_STATE, MAX_SET_ASIDE,
     NewSetAside, SetAside, SetAsideId,

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Epoch, Event, LedgerEntry, Message, ModelCall, ModelCallId, NewDelivery, SessionKey, StoreError, Timestamp,
-    TokenUsage, ToolResult, TurnId,
+    CallCause, Epoch, Event, LedgerEntry, Message, ModelCall, ModelCallId, NanoDollars, NewDelivery, SessionKey,
+    StoreError, Timestamp, TokenUsage, ToolResult, TurnId,
 };
 
 /// How long an idempotency key is remembered.
@@ -44,17 +44,20 @@ pub struct FirstCall {
     pub provider: String,
     /// The model.
     pub model: String,
-    /// What it is expected to consume.
+    /// What is set aside for it.
     pub estimate: TokenUsage,
+    /// What that would cost; absent where the price is unknown, or nothing asked for it.
+    pub reserved_cost: Option<NanoDollars>,
 }
 
 impl Accept {
     /// The call that is recorded with the message.
     #[must_use]
     pub fn first_call(&self) -> Option<ModelCall> {
-        let FirstCall { provider, model, estimate } = self.begin.clone()?;
+        let FirstCall { provider, model, estimate, reserved_cost } = self.begin.clone()?;
         let id = ModelCallId { turn: self.turn, index: 0 };
-        Some(ModelCall { id, session: self.session.clone(), provider, model, estimate, at: self.now })
+        let (session, cause, at) = (self.session.clone(), CallCause::Message, self.now);
+        Some(ModelCall { id, session, provider, model, cause, estimate, reserved_cost, at })
     }
 
     /// Whether it may be stored, whatever there is already.

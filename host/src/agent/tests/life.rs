@@ -20,8 +20,14 @@ use crate::store::*;
 /// The messages that the client sends, each under a key of its own.
 pub(super) const MESSAGES: [&str; 2] = ["first", "second"];
 /// What each whole answer counts.
-pub(super) const COUNTED: TokenUsage =
-    TokenUsage { input_tokens: 100, output_tokens: 10, cache_read_tokens: 0, cache_write_tokens: 0 };
+pub(super) const COUNTED: TokenUsage = TokenUsage {
+    input_tokens: 100,
+    output_tokens: 10,
+    cache_read_tokens: 0,
+    cache_write_tokens: 0,
+    cache_write_1h_tokens: 0,
+    reasoning_tokens: 0,
+};
 
 /// What stays when the process goes: the store, and the world outside.
 pub(super) struct World {

@@ -162,7 +162,12 @@ async fn a_record_of_another_model_than_is_asked_is_closed_and_another_made() ->
         turn: TurnId::new(Timestamp(1), 1),
         message: Arc::clone(&message),
         destination: None,
-        begin: Some(FirstCall { provider: "held".into(), model: "other".into(), estimate: TokenUsage::default() }),
+        begin: Some(FirstCall {
+            provider: "held".into(),
+            model: "other".into(),
+            estimate: TokenUsage::default(),
+            reserved_cost: None,
+        }),
         idempotency: None,
         epoch: bench.dispatcher.epoch(),
         now: Timestamp(1),

@@ -11,8 +11,8 @@ use crate::agent::opening::estimate;
 use crate::agent::reply::Counted;
 use crate::provider::{CallEvent, Models, ProviderError, Request};
 use crate::store::{
-    CallOutcome, EventBody, LedgerEntry, ModelCall, ModelCallEnd, ModelCallId, StopReason, StoreError, Timestamp,
-    TokenUsage, Usage,
+    CallCause, CallOutcome, EventBody, LedgerEntry, ModelCall, ModelCallEnd, ModelCallId, StopReason, StoreError,
+    Timestamp, TokenUsage, Usage,
 };
 
 /// An attempt at a provider that is in the ledger and not settled.
@@ -90,7 +90,9 @@ async fn begin(
         session: turn.job.session.clone(),
         provider,
         model,
+        cause: CallCause::Message,
         estimate: estimate(request),
+        reserved_cost: None,
         at: Timestamp::now(),
     };
     work.model_calls += 1;
@@ -124,7 +126,7 @@ async fn settle(turn: Turn<'_>, work: &mut Work, outcome: CallOutcome) -> Result
         _ => work.reply.usage(|| call.estimate.input_tokens),
     };
     let estimated = counted == Counted::Estimated;
-    let end = ModelCallEnd { id: call.id, tokens, estimated, outcome, at: Timestamp::now() };
+    let end = end(&call, tokens, estimated, outcome);
     work.journal.record(LedgerEntry::Settle(end));
     match outcome {
         CallOutcome::Failed => Ok(()),
@@ -134,10 +136,15 @@ async fn settle(turn: Turn<'_>, work: &mut Work, outcome: CallOutcome) -> Result
 
 /// Settles a call of which the process that made it left nothing but its beginning.
 pub(super) async fn lost(turn: Turn<'_>, work: &mut Work, call: ModelCall) -> Result<(), StoreError> {
-    let (tokens, outcome) = (call.estimate, CallOutcome::Lost);
-    let end = ModelCallEnd { id: call.id, tokens, estimated: true, outcome, at: Timestamp::now() };
-    work.journal.record(LedgerEntry::Settle(end));
+    let tokens = call.estimate;
+    work.journal.record(LedgerEntry::Settle(end(&call, tokens, true, CallOutcome::Lost)));
     turn.tell(usage(&call, tokens, true)).await
+}
+
+/// The end of a call that ends now.
+fn end(call: &ModelCall, tokens: TokenUsage, estimated: bool, outcome: CallOutcome) -> ModelCallEnd {
+    let (cost, price, cache_saving) = (None, None, None);
+    ModelCallEnd { id: call.id, tokens, estimated, cost, price, cache_saving, outcome, at: Timestamp::now() }
 }
 
 fn usage(call: &ModelCall, tokens: TokenUsage, estimated: bool) -> EventBody {

@@ -98,7 +98,7 @@ impl From<Counts> for TokenUsage {
             input_tokens: counts.prompt_tokens.saturating_sub(cached),
             output_tokens: counts.completion_tokens,
             cache_read_tokens: cached.min(counts.prompt_tokens),
-            cache_write_tokens: 0,
+            ..Self::default()
         }
     }
 }

@@ -90,9 +90,10 @@ impl Model {
             destination,
         });
         self.add(&key, turn, vec![message], now);
-        if let Some(FirstCall { provider, model, estimate }) = begin {
+        if let Some(FirstCall { provider, model, estimate, reserved_cost }) = begin {
             let id = ModelCallId { turn, index: 0 };
-            let call = ModelCall { id, session: key, provider, model, estimate, at: now };
+            let cause = CallCause::Message;
+            let call = ModelCall { id, session: key, provider, model, cause, estimate, reserved_cost, at: now };
             self.ledger.insert(id, LedgerRecord { call, end: None });
         }
         Ok(Accepted::New)

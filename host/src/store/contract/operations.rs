@@ -306,6 +306,7 @@ impl Both {
             provider: "first".to_owned(),
             model: format!("m{count}"),
             estimate: TokenUsage { input_tokens: count, ..TokenUsage::default() },
+            reserved_cost: (count % 4 == 0).then_some(NanoDollars::from_nanos(count)),
         });
         Accept { session, turn, message, destination, begin, idempotency, epoch: self.epoch(back), now: self.now }
     }
@@ -318,7 +319,17 @@ impl Both {
             let id = ModelCallId { turn: *turn, index: if begin { index.min(begun) } else { index } };
             if !begin {
                 let (outcome, at) = (CallOutcome::Cut, self.now);
-                return LedgerEntry::Settle(ModelCallEnd { id, tokens, estimated: true, outcome, at });
+                let (cost, price, cache_saving) = (None, None, None);
+                return LedgerEntry::Settle(ModelCallEnd {
+                    id,
+                    tokens,
+                    estimated: true,
+                    cost,
+                    price,
+                    cache_saving,
+                    outcome,
+                    at,
+                });
             }
             begun = begun.max(id.index + 1);
             LedgerEntry::Begin(ModelCall {
@@ -326,7 +337,9 @@ impl Both {
                 session: session.clone(),
                 provider: "p".into(),
                 model: "m".into(),
+                cause: CallCause::Message,
                 estimate: tokens,
+                reserved_cost: None,
                 at: self.now,
             })
         };

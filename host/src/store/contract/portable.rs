@@ -40,7 +40,9 @@ async fn fill(store: &dyn Store) -> Tested {
         session: one.clone(),
         provider: "p".to_owned(),
         model: "m".to_owned(),
+        cause: CallCause::Message,
         estimate: TokenUsage::default(),
+        reserved_cost: None,
         at: Timestamp(4),
     };
     let event = Event { turn: second, session: one.clone(), seq, body: EventBody::Started };

@@ -36,6 +36,10 @@ struct Wire<'a> {
     output_tokens: Option<u64>,
     cache_read_tokens: Option<u64>,
     cache_write_tokens: Option<u64>,
+    #[serde(default)]
+    cache_write_1h_tokens: u64,
+    #[serde(default)]
+    reasoning_tokens: u64,
     cost_usd: Option<f64>,
     estimated: Option<bool>,
     stop_reason: Option<DoneReason>,
@@ -97,6 +101,8 @@ impl<'de> Deserialize<'de> for Event {
                     output_tokens: need(wire.output_tokens, "output_tokens")?,
                     cache_read_tokens: need(wire.cache_read_tokens, "cache_read_tokens")?,
                     cache_write_tokens: need(wire.cache_write_tokens, "cache_write_tokens")?,
+                    cache_write_1h_tokens: wire.cache_write_1h_tokens,
+                    reasoning_tokens: wire.reasoning_tokens,
                 },
                 cost_usd: wire.cost_usd,
                 estimated: need(wire.estimated, "estimated")?,

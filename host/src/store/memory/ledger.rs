@@ -120,7 +120,7 @@ impl Ledger for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{CallOutcome, ModelCallEnd, SessionKey, Timestamp, TokenUsage};
+    use crate::store::{CallCause, CallOutcome, ModelCallEnd, SessionKey, Timestamp, TokenUsage};
 
     #[test]
     fn the_oldest_records_go_and_calls_that_run_stay() {
@@ -132,12 +132,22 @@ mod tests {
                 session: SessionKey::main("a"),
                 provider: "p".into(),
                 model: "m".into(),
+                cause: CallCause::Message,
                 estimate: TokenUsage::default(),
+                reserved_cost: None,
                 at: Timestamp(at),
             };
             records.apply(LedgerEntry::Begin(call));
-            let (tokens, outcome) = (TokenUsage::default(), CallOutcome::Finished);
-            let end = ModelCallEnd { id: id(at), tokens, estimated: false, outcome, at: Timestamp(at) };
+            let end = ModelCallEnd {
+                id: id(at),
+                tokens: TokenUsage::default(),
+                estimated: false,
+                cost: None,
+                price: None,
+                cache_saving: None,
+                outcome: CallOutcome::Finished,
+                at: Timestamp(at),
+            };
             if at > 0 {
                 records.apply(LedgerEntry::Settle(end));
             }

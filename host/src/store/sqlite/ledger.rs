@@ -1,14 +1,14 @@
 //! The ledger, as rows.
 
 use futures_util::future::{BoxFuture, FutureExt};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::SqliteStore;
 use super::cells::{corrupt, integer, number, parse, rows, small};
 use super::error::SqlResult;
 use crate::store::{
-    CallOutcome, Ledger, LedgerEntry, LedgerFilter, LedgerRecord, ModelCall, ModelCallEnd, ModelCallId, Page,
-    StoreError, Timestamp, TokenUsage, TurnId,
+    CallOutcome, Ledger, LedgerEntry, LedgerFilter, LedgerRecord, ModelCall, ModelCallEnd, ModelCallId, NanoDollars,
+    Page, StoreError, Timestamp, TokenUsage, TurnId,
 };
 
 impl Ledger for SqliteStore {
@@ -23,13 +23,36 @@ impl Ledger for SqliteStore {
     }
 }
 
-fn counts(tokens: &TokenUsage) -> [i64; 4] {
-    [tokens.input_tokens, tokens.output_tokens, tokens.cache_read_tokens, tokens.cache_write_tokens].map(integer)
+/// As many numbers as a [`TokenUsage`] has counts, in the order of its members.
+type Counts = [i64; 6];
+
+fn counts(tokens: &TokenUsage) -> Counts {
+    let TokenUsage { input_tokens, output_tokens, .. } = *tokens;
+    let TokenUsage { cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens, .. } = *tokens;
+    let counts = [input_tokens, output_tokens, cache_read_tokens, cache_write_tokens];
+    let [input, output, read, write] = counts.map(integer);
+    [input, output, read, write, integer(cache_write_1h_tokens), integer(reasoning_tokens)]
 }
 
-fn tokens(counts: [i64; 4]) -> TokenUsage {
-    let [input_tokens, output_tokens, cache_read_tokens, cache_write_tokens] = counts.map(number);
-    TokenUsage { input_tokens, output_tokens, cache_read_tokens, cache_write_tokens }
+fn tokens(counts: Counts) -> TokenUsage {
+    let [input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cache_write_1h_tokens, reasoning_tokens] =
+        counts.map(number);
+    TokenUsage {
+        input_tokens,
+        output_tokens,
+        cache_read_tokens,
+        cache_write_tokens,
+        cache_write_1h_tokens,
+        reasoning_tokens,
+    }
+}
+
+fn money(cell: Option<i64>) -> Option<NanoDollars> {
+    cell.map(|nanos| NanoDollars::from_nanos(number(nanos)))
+}
+
+fn nanos(money: Option<NanoDollars>) -> Option<i64> {
+    money.map(|money| integer(money.as_nanos()))
 }
 
 const fn outcome(outcome: CallOutcome) -> &'static str {
@@ -50,46 +73,67 @@ fn read_outcome(text: &str) -> SqlResult<CallOutcome> {
 /// Applies a change of the ledger.
 pub(super) fn apply(connection: &Connection, entry: &LedgerEntry) -> SqlResult<()> {
     match entry {
-        LedgerEntry::Begin(call) => {
-            let mut statement = connection.prepare_cached(
-                "INSERT INTO ledger (turn, call, session, provider, model, at,
-                 expected_input, expected_output, expected_cache_read, expected_cache_write)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            )?;
-            let (id, at, [input, output, read, write]) = (call.id, integer(call.at.0), counts(&call.estimate));
-            let (turn, session) = (id.turn.as_str(), call.session.as_str());
-            statement.execute((
-                turn,
-                id.index,
-                session,
-                &call.provider,
-                &call.model,
-                at,
-                input,
-                output,
-                read,
-                write,
-            ))?;
-        }
-        LedgerEntry::Settle(end) => {
-            let mut statement = connection.prepare_cached(
-                "UPDATE ledger SET outcome = ?, ended_at = ?, estimated = ?,
-                 input = ?, output = ?, cache_read = ?, cache_write = ?
-                 WHERE turn = ? AND call = ? AND outcome IS NULL",
-            )?;
-            let (ended_at, [input, output, read, write]) = (integer(end.at.0), counts(&end.tokens));
-            let (turn, index) = (end.id.turn.as_str(), end.id.index);
-            let outcome = outcome(end.outcome);
-            statement.execute((outcome, ended_at, end.estimated, input, output, read, write, turn, index))?;
-        }
+        LedgerEntry::Begin(call) => begin(connection, call),
+        LedgerEntry::Settle(end) => settle(connection, end),
     }
+}
+
+fn begin(connection: &Connection, call: &ModelCall) -> SqlResult<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO ledger (turn, call, session, provider, model, cause, at, expected_input, expected_output,
+           expected_cache_read, expected_cache_write, expected_cache_write_1h, expected_reasoning, reserved_cost)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )?;
+    let [input, output, read, write, write_1h, reasoning] = counts(&call.estimate);
+    statement.execute(params![
+        call.id.turn.as_str(),
+        call.id.index,
+        call.session.as_str(),
+        call.provider,
+        call.model,
+        call.cause.to_string(),
+        integer(call.at.0),
+        input,
+        output,
+        read,
+        write,
+        write_1h,
+        reasoning,
+        nanos(call.reserved_cost),
+    ])?;
+    Ok(())
+}
+
+fn settle(connection: &Connection, end: &ModelCallEnd) -> SqlResult<()> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE ledger SET outcome = ?, ended_at = ?, estimated = ?, input = ?, output = ?, cache_read = ?,
+           cache_write = ?, cache_write_1h = ?, reasoning = ?, cost = ?, price = ?, cache_saving = ?
+         WHERE turn = ? AND call = ? AND outcome IS NULL",
+    )?;
+    let [input, output, read, write, write_1h, reasoning] = counts(&end.tokens);
+    statement.execute(params![
+        outcome(end.outcome),
+        integer(end.at.0),
+        end.estimated,
+        input,
+        output,
+        read,
+        write,
+        write_1h,
+        reasoning,
+        nanos(end.cost),
+        end.price,
+        end.cache_saving,
+        end.id.turn.as_str(),
+        end.id.index,
+    ])?;
     Ok(())
 }
 
 /// The columns of a [`LedgerRow`].
-pub(super) const COLUMNS: &str = "turn, call, session, provider, model, at,
-    expected_input, expected_output, expected_cache_read, expected_cache_write,
-    outcome, ended_at, estimated, input, output, cache_read, cache_write";
+pub(super) const COLUMNS: &str = "turn, call, session, provider, model, cause, at, expected_input, expected_output,
+    expected_cache_read, expected_cache_write, expected_cache_write_1h, expected_reasoning, reserved_cost, outcome,
+    ended_at, estimated, input, output, cache_read, cache_write, cache_write_1h, reasoning, cost, price, cache_saving";
 
 /// A row of [`COLUMNS`].
 pub(super) struct LedgerRow {
@@ -97,28 +141,57 @@ pub(super) struct LedgerRow {
     session: String,
     provider: String,
     model: String,
+    cause: String,
     at: i64,
-    expected: [i64; 4],
-    end: Option<(String, i64, bool, [i64; 4])>,
+    expected: Counts,
+    reserved_cost: Option<i64>,
+    end: Option<EndOfRow>,
+}
+
+/// What a row has once its call ended.
+struct EndOfRow {
+    outcome: String,
+    at: i64,
+    estimated: bool,
+    counts: Counts,
+    cost: Option<i64>,
+    price: Option<String>,
+    cache_saving: Option<i64>,
+}
+
+/// Six columns that begin at one.
+fn read_counts(row: &Row<'_>, first: usize) -> rusqlite::Result<Counts> {
+    let mut counts = Counts::default();
+    for (count, column) in counts.iter_mut().zip(first..) {
+        *count = row.get(column)?;
+    }
+    Ok(counts)
 }
 
 impl LedgerRow {
     /// A row of [`COLUMNS`].
     pub(super) fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let end = match row.get::<_, Option<String>>(10)? {
+        let end = match row.get::<_, Option<String>>(14)? {
             None => None,
-            Some(outcome) => {
-                let counts = [row.get(13)?, row.get(14)?, row.get(15)?, row.get(16)?];
-                Some((outcome, row.get(11)?, row.get(12)?, counts))
-            }
+            Some(outcome) => Some(EndOfRow {
+                outcome,
+                at: row.get(15)?,
+                estimated: row.get(16)?,
+                counts: read_counts(row, 17)?,
+                cost: row.get(23)?,
+                price: row.get(24)?,
+                cache_saving: row.get(25)?,
+            }),
         };
         Ok(Self {
             id: (row.get(0)?, row.get(1)?),
             session: row.get(2)?,
             provider: row.get(3)?,
             model: row.get(4)?,
-            at: row.get(5)?,
-            expected: [row.get(6)?, row.get(7)?, row.get(8)?, row.get(9)?],
+            cause: row.get(5)?,
+            at: row.get(6)?,
+            expected: read_counts(row, 7)?,
+            reserved_cost: row.get(13)?,
             end,
         })
     }
@@ -126,16 +199,26 @@ impl LedgerRow {
     /// The record that it holds.
     pub(super) fn read(self) -> SqlResult<LedgerRecord> {
         let id = ModelCallId { turn: parse("a turn's id", &self.id.0)?, index: small(self.id.1) };
-        let end = self.end.map(|(outcome, at, estimated, counts)| -> SqlResult<_> {
-            let (at, tokens, outcome) = (Timestamp(number(at)), tokens(counts), read_outcome(&outcome)?);
-            Ok(ModelCallEnd { id, tokens, estimated, outcome, at })
+        let end = self.end.map(|end| -> SqlResult<_> {
+            Ok(ModelCallEnd {
+                id,
+                tokens: tokens(end.counts),
+                estimated: end.estimated,
+                cost: money(end.cost),
+                price: end.price,
+                cache_saving: end.cache_saving,
+                outcome: read_outcome(&end.outcome)?,
+                at: Timestamp(number(end.at)),
+            })
         });
         let call = ModelCall {
             id,
             session: parse("a session's key", &self.session)?,
             provider: self.provider,
             model: self.model,
+            cause: parse("the cause of a call", &self.cause)?,
             estimate: tokens(self.expected),
+            reserved_cost: money(self.reserved_cost),
             at: Timestamp(number(self.at)),
         };
         Ok(LedgerRecord { call, end: end.transpose()? })

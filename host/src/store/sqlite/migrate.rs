@@ -24,6 +24,7 @@ pub(super) struct Migration {
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { to: 1, sql: &[include_str!("schema/sessions.sql"), include_str!("schema/rest.sql")] },
     Migration { to: 2, sql: &[include_str!("schema/channels.sql")] },
+    Migration { to: 3, sql: &[include_str!("schema/usage.sql")] },
 ];
 
 /// What a file holds.

@@ -44,6 +44,7 @@ fn a_recorded_stream_gives_its_events_in_order() {
             output_tokens: output,
             cache_read_tokens: cache_read,
             cache_write_tokens: 12,
+            ..TokenUsage::default()
         };
         format!("{:?}", StreamEvent::Usage(tokens))
     };

@@ -31,7 +31,7 @@ fn tool(id: &str, name: &str, input: &str) -> String {
 #[test]
 fn a_recorded_stream_gives_its_events_in_order() {
     let (events, end) = decode(decoder(), [OPENAI]);
-    let usage = TokenUsage { input_tokens: 86, output_tokens: 300, cache_read_tokens: 1920, cache_write_tokens: 0 };
+    let usage = TokenUsage { input_tokens: 86, output_tokens: 300, cache_read_tokens: 1920, ..TokenUsage::default() };
     let expected = [
         r#"Started { model: Some("gpt-5") }"#.to_owned(),
         r#"Thinking("Hm, ")"#.to_owned(),

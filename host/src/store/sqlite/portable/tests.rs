@@ -7,11 +7,11 @@ use bytes::Bytes;
 use super::super::testing::{Result, count, message, session, store, turn};
 use super::*;
 use crate::store::{
-    CallAnswered, CallOutcome, ChannelCommit, Channels, DeliveryId, DeliveryState, DeliveryUpdate, Destination,
-    Dispatch, Epoch, Event, EventBody, EventId, FileAppend, FileId, Idempotency, Incoming, KvExpected, KvScope, KvSet,
-    KvSpace, LedgerEntry, Message, ModelCall, ModelCallEnd, ModelCallId, NewDelivery, NewFact, NewFile, NewPairing,
-    NewReceipt, NewSetAside, Outbox, Pairings, PluginData, Recall, Receipt, Role, Seq, SessionFiles, SessionKey, Step,
-    Store, Timestamp, TokenUsage, ToolContent, ToolResult, TurnEnd, Writer, WriterKind,
+    CallAnswered, CallCause, CallOutcome, ChannelCommit, Channels, DeliveryId, DeliveryState, DeliveryUpdate,
+    Destination, Dispatch, Epoch, Event, EventBody, EventId, FileAppend, FileId, Idempotency, Incoming, KvExpected,
+    KvScope, KvSet, KvSpace, LedgerEntry, Message, ModelCall, ModelCallEnd, ModelCallId, NanoDollars, NewDelivery,
+    NewFact, NewFile, NewPairing, NewReceipt, NewSetAside, Outbox, Pairings, PluginData, Recall, Receipt, Role, Seq,
+    SessionFiles, SessionKey, Step, Store, Timestamp, TokenUsage, ToolContent, ToolResult, TurnEnd, Writer, WriterKind,
 };
 
 /// Everything that a store holds, a record a line.
@@ -54,17 +54,27 @@ async fn turns(store: &SqliteStore, peer: &str, first: u64) -> Result {
         session: session(peer),
         provider: "anthropic".to_owned(),
         model: "m".to_owned(),
-        estimate: TokenUsage { input_tokens: 9, ..TokenUsage::default() },
+        cause: CallCause::Plugin("calculator".parse()?),
+        estimate: TokenUsage { input_tokens: 9, output_tokens: 4_096, ..TokenUsage::default() },
+        reserved_cost: Some(NanoDollars::from_nanos(61_467)),
         at: Timestamp(first),
     };
-    let tokens = TokenUsage { output_tokens: 3, ..TokenUsage::default() };
-    let (estimated, outcome, at) = (false, CallOutcome::Finished, Timestamp(first + 1));
+    let end = ModelCallEnd {
+        id,
+        tokens: TokenUsage { output_tokens: 3, reasoning_tokens: 1, ..TokenUsage::default() },
+        estimated: false,
+        cost: Some(NanoDollars::from_nanos(45)),
+        price: Some("2026-11".to_owned()),
+        cache_saving: Some(-2),
+        outcome: CallOutcome::Finished,
+        at: Timestamp(first + 1),
+    };
     let mut step = Step::of(session(peer), turn(first), Epoch(1), Timestamp(first + 1));
     step.messages.push(Arc::new(Message::text(Role::Assistant, format!("it is four, {peer}"))));
     step.events.push(event(peer, first, seq, EventBody::Queued));
     step.events.push(event(peer, first, seq + 1, EventBody::Started));
     step.ledger.push(LedgerEntry::Begin(call));
-    step.ledger.push(LedgerEntry::Settle(ModelCallEnd { id, tokens, estimated, outcome, at }));
+    step.ledger.push(LedgerEntry::Settle(end));
     let delivery = NewDelivery {
         id: DeliveryId(turn(first)),
         session: Some(session(peer)),

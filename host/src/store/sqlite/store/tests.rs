@@ -9,8 +9,8 @@ use crate::config::ByteSize;
 use crate::store::sqlite::recent_cache::RecentCache;
 use crate::store::sqlite::{Durability, SqliteOptions};
 use crate::store::{
-    Block, CallOutcome, CallState, EventBody, Idempotency, Ledger, LedgerEntry, LedgerFilter, Message, ModelCall,
-    ModelCallEnd, ModelCallId, Role, TokenUsage, ToolContent, ToolResult, ToolUse,
+    Block, CallCause, CallOutcome, CallState, EventBody, Idempotency, Ledger, LedgerEntry, LedgerFilter, Message,
+    ModelCall, ModelCallEnd, ModelCallId, Role, TokenUsage, ToolContent, ToolResult, ToolUse,
 };
 
 type Result = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -102,7 +102,9 @@ async fn a_store_that_is_opened_again_has_everything() -> Result {
         session: session("p"),
         provider: "here".into(),
         model: "m".into(),
+        cause: CallCause::Message,
         estimate: TokenUsage { input_tokens: 9, ..TokenUsage::default() },
+        reserved_cost: None,
         at: Timestamp(3),
     };
     let mut first = step("p", 2);
@@ -212,7 +214,9 @@ async fn a_session_that_goes_leaves_no_row_but_the_ledgers() -> Result {
         let id = ModelCallId { turn: open.turn, index: 0 };
         let (provider, model, estimate) = ("here".into(), "m".into(), TokenUsage::default());
         let session = session(peer);
-        open.ledger.push(LedgerEntry::Begin(ModelCall { id, session, provider, model, estimate, at: Timestamp(1) }));
+        let (cause, reserved_cost, at) = (CallCause::Message, None, Timestamp(1));
+        let call = ModelCall { id, session, provider, model, cause, estimate, reserved_cost, at };
+        open.ledger.push(LedgerEntry::Begin(call));
         open.events.push(event(peer, 10 + number, 10 + number, EventBody::Started));
         store.dispatch(Dispatch { step: open, calls: vec!["t".into()] }).await?;
     }
@@ -350,10 +354,14 @@ async fn the_ledger_is_paged_by_session_and_time() -> Result {
         let id = ModelCallId { turn: turn(number), index: 0 };
         let (provider, model, estimate) = ("here".into(), "m".into(), TokenUsage::default());
         let (session, at) = (session(peer), Timestamp(100 - number));
-        step.ledger.push(LedgerEntry::Begin(ModelCall { id, session, provider, model, estimate, at }));
+        let (cause, reserved_cost) = (CallCause::Message, None);
+        let call = ModelCall { id, session, provider, model, cause, estimate, reserved_cost, at };
+        step.ledger.push(LedgerEntry::Begin(call));
         let tokens = TokenUsage { output_tokens: number, ..TokenUsage::default() };
         let (outcome, at) = (CallOutcome::Cut, Timestamp(200));
-        step.ledger.push(LedgerEntry::Settle(ModelCallEnd { id, tokens, estimated: true, outcome, at }));
+        let (cost, price, cache_saving) = (None, None, None);
+        let end = ModelCallEnd { id, tokens, estimated: true, cost, price, cache_saving, outcome, at };
+        step.ledger.push(LedgerEntry::Settle(end));
         store.append(step).await?;
     }
     for (peer, since, until) in
