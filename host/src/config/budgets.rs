@@ -209,10 +209,12 @@ fn warn_to<'a>(node: &Node<'_>, agents: impl Iterator<Item = &'a AgentName>) -> 
     let agent: AgentName = agent.parse().map_err(|_| problem(value::NAME))?;
     let names: Vec<&str> = agents.map(AgentName::as_str).collect();
     if !names.contains(&agent.as_str()) {
-        return Err(problem("the session's agent does not exist").help(match suggest::nearest(agent.as_str(), names) {
-            Some(near) => format!("did you mean \"{near}:…\"?"),
-            None => format!("describe it in [agents.{agent}]"),
-        }));
+        return Err(problem("the session's agent does not exist").help(
+            match suggest::nearest(agent.as_str(), names) {
+                Some(near) => format!("did you mean \"{near}:…\"?"),
+                None => format!("describe it in [agents.{agent}]"),
+            },
+        ));
     }
     Ok(WarnTo { agent, channel, account, peer })
 }

@@ -61,20 +61,20 @@ impl Price {
     /// What a call cost that consumed this.
     #[must_use]
     pub fn cost(&self, usage: &TokenUsage) -> Cost {
-        let written = u128::from(usage.cache_write_tokens);
-        let long = written.min(u128::from(usage.cache_write_1h_tokens));
-        let (plain, read) = (u128::from(usage.input_tokens), u128::from(usage.cache_read_tokens));
-        let output = u128::from(usage.output_tokens);
-        let input = plain + read + written;
+        let TokenUsage { input_tokens: plain, cache_read_tokens: read, cache_write_tokens: written, .. } = *usage;
+        let long = written.min(usage.cache_write_1h_tokens);
+        let input = plain.saturating_add(read).saturating_add(written);
 
-        let rates = self.rates(u64::try_from(input).unwrap_or(u64::MAX));
-        let out = output * nanos(rates.output);
-        let cached = plain * nanos(rates.input)
-            + read * nanos(rates.cache_read)
-            + (written - long) * nanos(rates.cache_write)
-            + long * nanos(rates.cache_write_1h)
-            + out;
-        let (cost, uncached) = (round_up(cached), round_up(input * nanos(rates.input) + out));
+        let rates = self.rates(input);
+        let output = charge(usage.output_tokens, rates.output);
+        let parts = [
+            charge(plain, rates.input),
+            charge(read, rates.cache_read),
+            charge(written - long, rates.cache_write),
+            charge(long, rates.cache_write_1h),
+        ];
+        let cost = round_up(parts.into_iter().fold(output, u128::saturating_add));
+        let uncached = round_up(output.saturating_add(charge(input, rates.input)));
         let difference = i128::from(uncached.as_nanos()) - i128::from(cost.as_nanos());
         let bound = if difference < 0 { i64::MIN } else { i64::MAX };
         Cost { cost, cache_saving: i64::try_from(difference).unwrap_or(bound) }
@@ -84,7 +84,7 @@ impl Price {
     #[must_use]
     pub fn most(&self, input: u64, output: u64, caching: Caching) -> NanoDollars {
         let rates = self.rates(input);
-        round_up(u128::from(input) * dearest_input(rates, caching) + u128::from(output) * nanos(rates.output))
+        round_up(charge(input, dearest_input(rates, caching)).saturating_add(charge(output, rates.output)))
     }
 
     /// The longest answer to so many tokens that certainly costs no more than `budget`. Nothing, where the input
@@ -93,10 +93,10 @@ impl Price {
     pub fn longest_output(&self, input: u64, budget: NanoDollars, caching: Caching) -> Option<u64> {
         let rates = self.rates(input);
         let all = u128::from(budget.as_nanos()) * PER;
-        let left = all.checked_sub(u128::from(input) * dearest_input(rates, caching))?;
-        match nanos(rates.output) {
-            0 => Some(u64::MAX),
-            rate => Some(u64::try_from(left / rate).unwrap_or(u64::MAX)),
+        let left = all.checked_sub(charge(input, dearest_input(rates, caching)))?;
+        match left.checked_div(u128::from(rates.output.as_nanos())) {
+            None => Some(u64::MAX),
+            Some(longest) => Some(u64::try_from(longest).unwrap_or(u64::MAX)),
         }
     }
 
@@ -107,19 +107,20 @@ impl Price {
     }
 }
 
-fn dearest_input(rates: &Rates, caching: Caching) -> u128 {
+fn dearest_input(rates: &Rates, caching: Caching) -> NanoDollars {
     let plain = rates.input.max(rates.cache_read);
-    nanos(match caching {
+    match caching {
         Caching::Off => plain,
         Caching::Short => plain.max(rates.cache_write),
         Caching::Long => plain.max(rates.cache_write).max(rates.cache_write_1h),
-    })
+    }
 }
 
-fn nanos(rate: NanoDollars) -> u128 {
-    u128::from(rate.as_nanos())
+/// Tokens at a rate, in millionths of a nano-dollar.
+fn charge(tokens: u64, rate: NanoDollars) -> u128 {
+    u128::from(tokens) * u128::from(rate.as_nanos())
 }
 
-fn round_up(sum: u128) -> NanoDollars {
-    u64::try_from(sum.div_ceil(PER)).map_or(NanoDollars::MAX, NanoDollars::from_nanos)
+fn round_up(millionths: u128) -> NanoDollars {
+    u64::try_from(millionths.div_ceil(PER)).map_or(NanoDollars::MAX, NanoDollars::from_nanos)
 }

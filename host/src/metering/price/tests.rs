@@ -42,11 +42,11 @@ fn nanos(price: &Price, usage: TokenUsage) -> u64 {
 
 #[test]
 fn real_counts_of_anthropic_cost_what_its_price_list_says() {
-    // The usage of the caching example in Anthropic's documentation: 2,048 input, 503 output, 1,800 read,
-    // 248 written, of which 148 for an hour.
+    // The usage of an example in Anthropic's documentation of prompt caching: 2,048 input, 503 output, 1,800 read,
+    // 248 written, of which 100 for an hour.
     let sonnet = price(ProviderKind::Anthropic, "claude-sonnet-4-5-20250929");
-    // 2,048 × 3,000 + 503 × 15,000 + 1,800 × 300 + 100 × 3,750 + 148 × 6,000
-    assert_eq!(nanos(&sonnet, usage(2_048, 503, 1_800, 248, 148)), 15_492_000);
+    // 2,048 × 3,000 + 503 × 15,000 + 1,800 × 300 + 148 × 3,750 + 100 × 6,000
+    assert_eq!(nanos(&sonnet, usage(2_048, 503, 1_800, 248, 100)), 15_384_000);
     let opus = price(ProviderKind::Anthropic, "claude-opus-5");
     assert_eq!(nanos(&opus, usage(25, 150, 2_000, 0, 0)), 125_000 + 3_750_000 + 1_000_000);
     assert_eq!(sonnet.version(), table("").version());
@@ -171,12 +171,8 @@ fn every_entry_of_the_table_has_a_source_that_can_be_looked_up() {
 
 fn rates() -> impl Strategy<Value = Rates> {
     let rate = || prop_oneof![Just(0_u64), 1..1_000_u64, 1..100_000_000_000_u64].prop_map(NanoDollars::from_nanos);
-    (rate(), rate(), rate(), rate(), rate()).prop_map(|(input, output, cache_read, cache_write, cache_write_1h)| Rates {
-        input,
-        output,
-        cache_read,
-        cache_write,
-        cache_write_1h,
+    (rate(), rate(), rate(), rate(), rate()).prop_map(|(input, output, cache_read, cache_write, cache_write_1h)| {
+        Rates { input, output, cache_read, cache_write, cache_write_1h }
     })
 }
 
