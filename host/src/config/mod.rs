@@ -4,6 +4,7 @@
 //! mistakes gives [`ConfigErrors`]: every one of them, each with its place, what was expected,
 //! and the line, in which whatever may be a key is hidden.
 
+mod budgets;
 mod channels;
 mod check;
 mod excerpt;
@@ -14,6 +15,7 @@ mod load;
 mod model;
 mod origin;
 mod parse;
+mod prices;
 mod problem;
 mod reader;
 mod schema;
@@ -27,6 +29,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use budgets::{BudgetsConfig, Limit, Limits, PeerName, Percent, WarnTo};
 pub use channels::{ChannelConfig, DeliveryConfig, UnknownDelivery, WhoMayWrite};
 pub use grants::{Access, DirGrant, GrantsConfig, HttpGrant, SecretGrant, SecretPlace, SecretSource};
 pub use load::{FileOrigin, LoadError, Loaded};
@@ -36,5 +39,6 @@ pub use model::{
     ProviderKind, RetentionConfig, TelemetryConfig,
 };
 pub use origin::{Host, HostPattern, Origin, OriginError, OriginPattern, Scheme};
+pub use prices::{ModelPattern, PriceConfig, PriceTier, Rates};
 pub use problem::{ConfigError, ConfigErrors};
 pub use storage::{Durability, NoHome, ShownUrl, StorageConfig, StorageUrl, StorageUrlError};

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::budgets::BudgetsConfig;
 use super::channels::{ChannelConfig, DeliveryConfig};
 use super::grants::GrantsConfig;
+use super::prices::PriceConfig;
 use super::storage::StorageConfig;
 
 /// Everything that the owner can decide.
@@ -29,6 +31,10 @@ pub struct Config {
     pub channels: BTreeMap<PluginName, ChannelConfig>,
     /// `[delivery]`.
     pub delivery: DeliveryConfig,
+    /// `[budgets]`.
+    pub budgets: BudgetsConfig,
+    /// `[prices]`.
+    pub prices: Vec<PriceConfig>,
     /// `[storage]`.
     pub storage: StorageConfig,
     /// `[net]`.
@@ -419,6 +425,8 @@ impl Default for Config {
             bindings: Vec::new(),
             channels: BTreeMap::new(),
             delivery: DeliveryConfig::default(),
+            budgets: BudgetsConfig::default(),
+            prices: Vec::new(),
             storage: StorageConfig::default(),
             net: NetConfig::default(),
             limits: LimitsConfig::default(),

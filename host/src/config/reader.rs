@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
 use super::value::{self, Node, Read};
@@ -163,13 +163,53 @@ impl<'a> Reader<'a> {
             let what = format!("a table, {}", self.at);
             return self.problem(value::expected(&what, node));
         };
+        self.tell_unknown(table, fields, |_| false);
+        self.fields(table, fields, into);
+    }
+
+    /// Reads the fields of a table that stand beside tables of any names: [`Self::named_beside`] reads those.
+    pub(super) fn table_beside_named<T>(&mut self, node: &Node<'_>, fields: &'static [Field<T>], into: &mut T) {
+        let Some(table) = node.get_ref().as_table() else {
+            let what = format!("a table, {}", self.at);
+            return self.problem(value::expected(&what, node));
+        };
+        self.tell_unknown(table, fields, |node| node.as_table().is_some());
+        self.fields(table, fields, into);
+    }
+
+    /// The tables that stand beside a table's fields, each with its name's place.
+    pub(super) fn named_beside<T>(
+        &mut self,
+        node: &Node<'_>,
+        fields: &'static [Field<T>],
+        mut read: impl FnMut(&str, Range<usize>, &Node<'_>, &mut Self),
+    ) {
+        for (key, node) in node.get_ref().as_table().into_iter().flatten() {
+            let is_field = fields.iter().any(|field| field.name == key.get_ref());
+            if !is_field && node.get_ref().as_table().is_some() {
+                self.below(Segment::Key(key.get_ref().to_string()), node, |reader| {
+                    read(key.get_ref(), key.span(), node, reader);
+                });
+            }
+        }
+    }
+
+    fn tell_unknown<T>(
+        &mut self,
+        table: &DeTable<'_>,
+        fields: &'static [Field<T>],
+        is_other: impl Fn(&DeValue<'_>) -> bool,
+    ) {
         for (key, node) in table {
-            if !fields.iter().any(|field| field.name == key.get_ref()) {
+            if !is_other(node.get_ref()) && !fields.iter().any(|field| field.name == key.get_ref()) {
                 let problem =
                     self.unknown(key.get_ref(), key.span(), node, fields.iter().map(|field| field.name).collect());
                 self.problem(problem);
             }
         }
+    }
+
+    fn fields<T>(&mut self, table: &DeTable<'_>, fields: &'static [Field<T>], into: &mut T) {
         for field in fields {
             let Some(node) = table.get(field.name) else { continue };
             self.below(Segment::Key(field.name.to_owned()), node, |reader| (field.read)(into, node, reader));

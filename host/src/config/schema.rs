@@ -9,7 +9,7 @@ use super::model::{
 };
 use super::reader::{Field, field};
 use super::storage::StorageConfig;
-use super::{grants_read, sections, value};
+use super::{budgets, grants_read, prices, sections, value};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -50,6 +50,14 @@ pub(super) fn tables() -> Vec<Table> {
         table("[plugins.grants.secrets.NAME]", grants_read::SECRET),
         table("[[plugins.grants.dirs]]", grants_read::DIR),
         table("[[bindings]]", sections::BINDING),
+        table("[budgets]", budgets::BUDGETS),
+        table("[budgets.agents.NAME]", budgets::LIMITS),
+        table("[budgets.channels.NAME]", budgets::LIMITS),
+        table("[budgets.peers]", budgets::LIMITS),
+        table("[budgets.peers.NAME]", budgets::LIMITS),
+        table("[budgets.plugins.NAME]", budgets::LIMITS),
+        table("[prices.NAME]", prices::PRICE),
+        table("[[prices.NAME.tiers]]", prices::TIER),
     ]
 }
 
@@ -77,6 +85,8 @@ pub(super) const ROOT: &[Field<Config>] = &[
     field("bindings", sections::bindings),
     field("channels", sections::channels),
     field("delivery", |to, at, reader| reader.table(at, DELIVERY, &mut to.delivery)),
+    field("budgets", |to, at, reader| reader.table(at, budgets::BUDGETS, to)),
+    field("prices", prices::prices),
 ];
 
 const GATEWAY: &[Field<GatewayConfig>] = &[

@@ -17,6 +17,7 @@ use super::model::{ByteSize, LogFormat, ModelName, NameError, PromptCache, Provi
 use super::problem::Problem;
 use super::storage::{Durability, StorageUrl};
 use super::suggest;
+use crate::money::{MoneyError, NanoDollars};
 
 /// A value and its place.
 pub(super) type Node<'i> = Spanned<DeValue<'i>>;
@@ -77,6 +78,21 @@ pub(super) fn number(node: &Node<'_>, bounds: RangeInclusive<f64>) -> Read<f64> 
         _ => return Err(expected(&what, node)),
     };
     number.filter(|n| bounds.contains(n)).ok_or_else(|| wrong(node, format!("out of bounds: expected {what}")))
+}
+
+/// An amount of money: a number of dollars, or a text with one. It is read as it is written, not as a float.
+pub(super) fn dollars(node: &Node<'_>) -> Read<NanoDollars> {
+    const WHAT: &str = "an amount of dollars such as 5 or 0.25";
+    let amount = match node.get_ref() {
+        DeValue::Float(float) => float.as_str().parse(),
+        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str().parse(),
+        DeValue::String(text) => text.parse(),
+        _ => return Err(expected(WHAT, node)),
+    };
+    amount.map_err(|error| match error {
+        MoneyError::Form => wrong(node, format!("expected {WHAT}")),
+        error => wrong(node, error.to_string()),
+    })
 }
 
 /// A number and a unit at its end, such as `64MiB`.

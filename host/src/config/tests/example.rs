@@ -26,7 +26,9 @@ fn keys(text: &str) -> BTreeSet<(String, String)> {
         for (key, value) in table {
             let below = match at {
                 "" => key.get_ref().to_string(),
-                "agents" | "providers" | "channels" | "plugins.grants.secrets" => format!("{at}.NAME"),
+                "agents" | "providers" | "channels" | "plugins.grants.secrets" | "prices" => format!("{at}.NAME"),
+                "budgets.agents" | "budgets.channels" | "budgets.plugins" => format!("{at}.NAME"),
+                "budgets.peers" if value.get_ref().as_table().is_some() => format!("{at}.NAME"),
                 _ => format!("{at}.{}", key.get_ref()),
             };
             match value.get_ref() {
@@ -43,7 +45,8 @@ fn keys(text: &str) -> BTreeSet<(String, String)> {
                 _ => {}
             }
             if !matches!(value.get_ref(), DeValue::Table(_)) || below.contains('.') && !below.ends_with("NAME") {
-                let listed = ["plugins", "bindings", "plugins.grants.http", "plugins.grants.dirs"].contains(&at);
+                let lists = ["plugins", "bindings", "plugins.grants.http", "plugins.grants.dirs", "prices.NAME.tiers"];
+                let listed = lists.contains(&at);
                 let header = if listed { format!("[[{at}]]") } else { format!("[{at}]") };
                 keys.insert((header, key.get_ref().to_string()));
             }

@@ -1,5 +1,6 @@
 //! The configuration as its owner meets it.
 
+mod budgets;
 mod errors;
 mod example;
 mod values;
