@@ -1,5 +1,7 @@
 //! Counting tokens.
 
+mod count;
 mod estimate;
 
+pub use count::Encoding;
 pub use estimate::{message_tokens, text_tokens};
