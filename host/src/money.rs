@@ -54,6 +54,14 @@ impl NanoDollars {
         self.0
     }
 
+    /// As a number of dollars, for a wire that has none but such numbers: the nearest, which is exact to the
+    /// nano-dollar below nine million.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "that is what it says")]
+    pub fn to_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+
     /// The sum, unless it is too large.
     #[must_use]
     pub const fn checked_add(self, other: Self) -> Option<Self> {

@@ -14,6 +14,7 @@ mod channels;
 mod cli;
 mod code;
 mod conversation;
+mod costs;
 mod demo;
 mod drain;
 mod failures;

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::Agent;
 use super::dispatch::{MAX_IDEMPOTENCY_KEY, Peer, Submission, SubmitError, Submitted};
 use super::lane::Entry;
-use super::opening::Coming;
+use super::opening::{Coming, Opening};
 use crate::bus::Topic;
 use crate::store::{
     Accept, Accepted, Destination, DynStore, Epoch, Idempotency, Message, SessionKey, Timestamp, TurnId,
@@ -35,12 +35,12 @@ impl Accepting {
         let now = Timestamp::now();
         let turn = TurnId::new(now, chance());
         let coming = Coming { agent: &agent, session: &session, turn, message: &message, now };
-        let request = coming.request(&entry).await;
-        let begin = request.as_ref().and_then(|request| agent.first_call(request));
+        let opening = coming.opening(&entry).await;
+        let begin = opening.as_ref().map(Opening::record);
         let accept = Accept { session, turn, message, destination, begin, idempotency, epoch, now };
         let stored = store.accept(accept.clone()).await?;
         let ticket = match stored {
-            Accepted::New => Some(entry.put(&accept, agent, topic, request)),
+            Accepted::New => Some(entry.put(&accept, agent, topic, opening)),
             Accepted::Duplicate(_) => None,
             Accepted::KeyReused => return Err(SubmitError::KeyReused),
         };

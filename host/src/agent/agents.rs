@@ -45,6 +45,9 @@ pub enum BuildError {
     /// Bindings that disagree.
     #[error(transparent)]
     Bindings(#[from] super::Contradiction),
+    /// Prices that cannot be read.
+    #[error(transparent)]
+    Prices(#[from] crate::metering::PriceTableError),
     /// A soul file that cannot be read.
     #[error("the soul file of agent `{agent}`, {}, {reason}", path.display())]
     Soul {

@@ -13,6 +13,9 @@ pub trait Courier: Send + Sync + 'static {
 
     /// A turn's end is stored, and its answer with it, in the outbox.
     fn ended(&self, passage: &Passage);
+
+    /// Something that is no turn's answer was put into the outbox of a channel.
+    fn opened(&self, channel: &str);
 }
 
 /// Where nothing carries answers, they stay in the outbox.
@@ -20,6 +23,8 @@ impl Courier for () {
     fn begun(&self, _: &Passage) {}
 
     fn ended(&self, _: &Passage) {}
+
+    fn opened(&self, _: &str) {}
 }
 
 /// A turn on its way.

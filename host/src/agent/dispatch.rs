@@ -1,7 +1,7 @@
 //! Where messages come in: finds the agent, stores the message, puts its turn into a lane.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -12,11 +12,13 @@ use super::agents::{self, Agent, AgentInfo, BuildError, NoModel};
 use super::attachments::{Attachments, MAX_ATTACHMENTS};
 use super::courier::Courier;
 use super::job::Ticket;
+use super::notices::Notices;
 use super::lane::{LaneLimits, Lanes, Load, Refused};
 use super::route::Router;
 use super::turn::Shared;
 use crate::bus::Hub;
-use crate::config::{AgentName, ByteSize, Config};
+use crate::config::{AgentName, ByteSize, Config, WarnTo};
+use crate::metering::Meter;
 use crate::provider::{Jitter, Providers};
 use crate::runtime::Registry;
 use crate::store::{
@@ -60,6 +62,12 @@ pub struct Submission {
     pub destination: Option<Destination>,
     /// Under which a repeat is recognised.
     pub idempotency_key: Option<String>,
+}
+
+/// The sessions in which the owner is told of budgets. A name that makes no key was refused with the config.
+fn told(config: &Config) -> Vec<SessionKey> {
+    let key = |to: &WarnTo| SessionKey::new(to.agent.as_str(), &to.channel, &to.account, &to.peer).ok();
+    config.budgets.warn_to.iter().filter_map(key).collect()
 }
 
 /// A person's message.
@@ -182,6 +190,9 @@ struct Inner {
     hub: Hub,
     store: DynStore,
     epoch: Epoch,
+    meter: Meter,
+    /// Until they are looked after.
+    notices: Mutex<Option<Notices>>,
     router: Router,
     agents: BTreeMap<AgentName, Arc<Agent>>,
     lanes: Arc<Lanes>,
@@ -200,13 +211,25 @@ impl Dispatcher {
         let Parts { config, store, epoch, courier, attachments, .. } = parts;
         let limits = &config.limits;
         let (queued, closing) = (limits.queued, CancellationToken::new());
-        let shared = Arc::new(Shared { store: Arc::clone(&store), epoch, queued, courier, attachments, closing });
+        let (meter, warnings) = Meter::new(config, Arc::clone(&store))?;
+        let notices = Notices {
+            store: Arc::clone(&store),
+            epoch,
+            courier: Arc::clone(&courier),
+            meter: meter.clone(),
+            to: told(config),
+            warnings,
+        };
+        let shared = Shared { store: Arc::clone(&store), epoch, queued, courier, attachments, meter: meter.clone(), closing };
+        let shared = Arc::new(shared);
         let lanes = LaneLimits { running: limits.turns, queued: limits.queued, queued_total: limits.queued_total };
         Ok(Self {
             inner: Arc::new(Inner {
                 hub: Hub::new(Arc::clone(&store), config.gateway.queue),
                 store,
                 epoch,
+                meter,
+                notices: Mutex::new(Some(notices)),
                 router: Router::new(&config.bindings, AgentName::default_agent())?,
                 agents,
                 lanes: Arc::new(Lanes::new(shared, lanes)),
@@ -221,6 +244,21 @@ impl Dispatcher {
     #[must_use]
     pub fn hub(&self) -> &Hub {
         &self.inner.hub
+    }
+
+    /// What counts calls of models, and holds them to the budgets.
+    #[must_use]
+    pub fn meter(&self) -> &Meter {
+        &self.inner.meter
+    }
+
+    /// Takes warnings of budgets to the owner and keeps what the meter learns, until `stop`. To be run once;
+    /// another run does nothing.
+    pub async fn look_after(&self, stop: CancellationToken) {
+        let notices = self.inner.notices.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(notices) = notices {
+            notices.run(stop).await;
+        }
     }
 
     /// What is kept.
@@ -338,21 +376,24 @@ impl Dispatcher {
     /// The store failed.
     pub async fn recover(&self) -> Result<usize, StoreError> {
         let inner = &*self.inner;
-        let (mut after, mut found) = (None, 0);
+        let mut open = Vec::new();
         loop {
-            let page = inner.store.open_turns(after.take(), RECOVERY_PAGE).await?;
+            let page = inner.store.open_turns(open.last().cloned(), RECOVERY_PAGE).await?;
             let full = page.len() >= RECOVERY_PAGE;
-            for open in &page {
-                let name = open.session.agent();
-                let agent = inner.agents.get(name.as_str()).cloned().unwrap_or_else(|| Agent::gone(&name));
-                let topic = inner.hub.topic(&open.session);
-                inner.lanes.reopen(open.session.clone(), open.turn, agent, topic);
+            open.extend(page);
+            if !full {
+                break;
             }
-            found += page.len();
-            match page.into_iter().next_back().filter(|_| full) {
-                Some(last) => after = Some(last),
-                None => break,
-            }
+        }
+        // Before any of them goes on: what the last process had set aside counts until it is settled.
+        let turns: HashSet<TurnId> = open.iter().map(|open| open.turn).collect();
+        inner.meter.recover(|turn| turns.contains(&turn), Timestamp::now()).await?;
+        let found = open.len();
+        for open in open {
+            let name = open.session.agent();
+            let agent = inner.agents.get(name.as_str()).cloned().unwrap_or_else(|| Agent::gone(&name));
+            let topic = inner.hub.topic(&open.session);
+            inner.lanes.reopen(open.session, open.turn, agent, topic);
         }
         if found > 0 {
             info!(turns = found, "turns that did not end are taken up again");

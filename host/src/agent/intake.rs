@@ -7,7 +7,7 @@ use super::Agent;
 use super::accept::chance;
 use super::dispatch::{Dispatcher, Submission, SubmitError, Submitted, said};
 use super::lane::Entry;
-use super::opening::Coming;
+use super::opening::{Coming, Opening};
 use crate::bus::Topic;
 use crate::provider::Request;
 use crate::store::{Accept, Accepted, SessionKey, Timestamp, TurnId};
@@ -25,7 +25,7 @@ pub struct Admitted {
     entry: Entry,
     agent: Arc<Agent>,
     topic: Arc<Topic>,
-    request: Option<Arc<Request>>,
+    opening: Option<Opening>,
 }
 
 /// Where a message stands among those of its session that are admitted together.
@@ -90,16 +90,16 @@ impl Dispatcher {
         topic.reserve().await?;
         let message = said(submission.content, submission.attachments);
         let turn = TurnId::new(now, chance());
-        let request = match place {
+        let opening = match place {
             Place::First => {
-                Coming { agent: &agent, session: &session, turn, message: &message, now }.request(&entry).await
+                Coming { agent: &agent, session: &session, turn, message: &message, now }.opening(&entry).await
             }
             Place::Behind => None,
         };
-        let begin = request.as_ref().and_then(|request| agent.first_call(request));
+        let begin = opening.as_ref().map(Opening::record);
         let (destination, epoch) = (submission.destination, self.epoch());
         let accept = Accept { session, turn, message, destination, begin, idempotency: None, epoch, now };
-        Ok(Admitted { accept, entry, agent, topic, request })
+        Ok(Admitted { accept, entry, agent, topic, opening })
     }
 }
 
@@ -113,10 +113,10 @@ impl Admitted {
     /// Puts the turn of a message that was stored into its lane; of a repeat there is none.
     #[must_use]
     pub fn stored(self, outcome: Accepted) -> Option<Submitted> {
-        let Self { accept, entry, agent, topic, request } = self;
+        let Self { accept, entry, agent, topic, opening } = self;
         match outcome {
             Accepted::New => {
-                let ticket = Some(entry.put(&accept, agent, topic, request));
+                let ticket = Some(entry.put(&accept, agent, topic, opening));
                 let Accept { session, turn, .. } = accept;
                 Some(Submitted { turn, session, ticket })
             }

@@ -10,6 +10,7 @@ use tracing::error;
 use super::Agent;
 use super::opening::Opening;
 use crate::bus::Topic;
+use crate::metering::Held;
 use crate::store::{Destination, EventBody, SessionKey, TurnError, TurnId};
 
 /// How long an abort waits for the turn to let go. Ending one takes a commit.
@@ -128,6 +129,8 @@ pub(super) struct Job {
     pub(super) destination: Option<Destination>,
     /// What it asks first, where that was made with its message, and its record with that.
     pub(super) opening: Option<Opening>,
+    /// Whatever becomes of it, nothing that was set aside for its calls outlives it.
+    pub(super) _held: Held,
 }
 
 /// Where a turn comes from.

@@ -19,7 +19,6 @@ use super::job::{ABORT_WAIT, Cause, Handle, Job, Origin, Ticket};
 use super::opening::Opening;
 use super::turn::{self, Shared};
 use crate::bus::Topic;
-use crate::provider::Request;
 use crate::store::{Accept, ErrorCode, SessionKey, TurnError, TurnId};
 
 /// What is under way.
@@ -226,6 +225,7 @@ impl Lanes {
             origin: Origin::Reopened,
             destination: None,
             opening: None,
+            _held: self.shared.meter.hold(turn),
         });
     }
 
@@ -359,15 +359,15 @@ impl Entry {
         accept: &Accept,
         agent: Arc<Agent>,
         topic: Arc<Topic>,
-        request: Option<Arc<Request>>,
+        opening: Option<Opening>,
     ) -> Ticket {
-        let opening = Opening::of(accept, request);
         let (turn, destination) = (accept.turn, accept.destination.clone());
         let handle = Arc::new(Handle::new(turn));
         let ticket = Ticket::new(Arc::clone(&topic), Arc::clone(&handle));
         let origin = Origin::Accepted;
         let session = self.session.clone();
-        self.lanes.add(Job { session, turn, agent, topic, handle, origin, destination, opening });
+        let held = self.lanes.shared.meter.hold(turn);
+        self.lanes.add(Job { session, turn, agent, topic, handle, origin, destination, opening, _held: held });
         ticket
     }
 }

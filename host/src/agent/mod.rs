@@ -16,6 +16,7 @@ mod image;
 mod intake;
 mod job;
 mod lane;
+mod notices;
 mod opening;
 mod progress;
 mod reply;

@@ -12,21 +12,23 @@ use super::context::{Context, Trim, Window};
 use super::lane::Entry;
 use super::{Agent, context};
 use crate::config::PromptCache;
-use crate::metering::{message_tokens, text_tokens};
+use crate::metering::{Held, Wanted};
 use crate::provider::{CacheKey, CachePolicy, Request, Tools};
 use crate::store::{
-    Accept, Block, FirstCall, Message, ModelCall, Position, SessionKey, StoredMessage, Timestamp, TokenUsage, TurnId,
+    Block, CallCause, FirstCall, Message, ModelCall, ModelCallId, Position, SessionKey, StoredMessage, Timestamp,
+    TurnId,
 };
 
 /// The most messages of earlier turns that are read back to make a context of.
 const CONTEXT_MESSAGES: usize = 400;
 
 /// What a turn asks first.
-#[derive(Clone)]
 pub(super) struct Opening {
     pub(super) request: Arc<Request>,
     /// Its record, which is stored with the message of the turn.
     pub(super) call: ModelCall,
+    /// What is set aside for it. Where the message is not stored, it is given back.
+    _held: Held,
 }
 
 /// What is known of a turn whose message is to be stored.
@@ -39,9 +41,28 @@ pub(super) struct Coming<'a> {
 }
 
 impl Coming<'_> {
-    /// What the turn will ask first. Nothing, where it will not run at once, or shows files; nor where there is no
-    /// model to ask or no history to be read, of which the turn itself tells.
-    pub(super) async fn request(&self, entry: &Entry) -> Option<Arc<Request>> {
+    /// What the turn will ask first, with what that may cost set aside. Nothing, where it will not run at once, or
+    /// shows files; nor where there is no model to ask, no history to be read, or no budget for it, of which the turn
+    /// itself tells.
+    pub(super) async fn opening(&self, entry: &Entry) -> Option<Opening> {
+        let request = self.request(entry).await?;
+        let first = self.agent.models.as_ref().ok()?.models().first()?;
+        let wanted = Wanted {
+            id: ModelCallId { turn: self.turn, index: 0 },
+            session: self.session,
+            cause: CallCause::Message,
+            provider: first.provider.name(),
+            model: &first.model,
+            request: &request,
+            now: self.now,
+        };
+        let meter = &entry.shared().meter;
+        let held = meter.hold(self.turn);
+        let call = meter.begin(wanted).await.ok()?;
+        Some(Opening { request, call, _held: held })
+    }
+
+    async fn request(&self, entry: &Entry) -> Option<Arc<Request>> {
         let Self { agent, session, turn, message, now } = self;
         agent.models.as_ref().ok()?.models().first()?;
         if !entry.runs_at_once() {
@@ -100,27 +121,12 @@ impl Agent {
             cache,
         }
     }
-
-    /// The record of a request to the model that is asked first.
-    pub(super) fn first_call(&self, request: &Request) -> Option<FirstCall> {
-        let first = self.models.as_ref().ok()?.models().first()?;
-        let (provider, model) = (first.provider.name().to_owned(), first.model.to_string());
-        Some(FirstCall { provider, model, estimate: estimate(request), reserved_cost: None })
-    }
 }
 
 impl Opening {
-    /// What is asked first by the turn of a message that was stored, where that was recorded.
-    pub(super) fn of(accept: &Accept, request: Option<Arc<Request>>) -> Option<Self> {
-        Some(Self { request: request?, call: accept.first_call()? })
+    /// Its record, without what is its turn's.
+    pub(super) fn record(&self) -> FirstCall {
+        let ModelCall { provider, model, estimate, reserved_cost, .. } = self.call.clone();
+        FirstCall { provider, model, estimate, reserved_cost }
     }
-}
-
-/// What a request is expected to consume.
-pub(super) fn estimate(request: &Request) -> TokenUsage {
-    let system = request.system.as_deref().map_or(0, text_tokens);
-    let tools = request.tools.iter().map(|tool| text_tokens(&tool.description) + text_tokens(tool.input_schema.get()));
-    let messages = request.messages.iter().map(|message| message_tokens(message));
-    let input_tokens = u64::from(tools.chain(messages).fold(system, u32::saturating_add));
-    TokenUsage { input_tokens, ..TokenUsage::default() }
 }

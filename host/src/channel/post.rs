@@ -108,6 +108,13 @@ impl Courier for Post {
         }
     }
 
+    fn opened(&self, channel: &str) {
+        // One that comes later looks through the store first.
+        if let Some(outbox) = self.outbox(channel) {
+            outbox.wake();
+        }
+    }
+
     fn ended(&self, passage: &Passage) {
         let outbox = {
             let mut inner = self.inner();

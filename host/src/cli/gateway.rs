@@ -87,6 +87,10 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     let shutdown = CancellationToken::new();
     let serving = tokio::spawn(gateway.serve(shutdown.clone()));
     let retaining = tokio::spawn(retention::run(retention::rules(&config), store, shutdown.clone()));
+    let looking_after = tokio::spawn({
+        let (dispatcher, stop) = (dispatcher.clone(), shutdown.clone());
+        async move { dispatcher.look_after(stop).await }
+    });
     let warming = tokio::spawn(async move {
         // The first call to a provider need not wait for the trust store.
         if let Err(error) = client.load_trust().await {
@@ -114,6 +118,7 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
     warming.abort();
     serving.await.map_err(CliError::failed)?;
     retaining.await.map_err(CliError::failed)?;
+    looking_after.await.map_err(CliError::failed)?;
     drop(demo);
     info!("down");
     Ok(())

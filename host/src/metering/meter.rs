@@ -7,14 +7,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::budget::{Ask, BudgetError, BudgetRow, Budgets, CallScopes, Scope, Warning, WindowQuery};
 use super::count::{Counter, Estimate};
 use super::price::{Caching, PriceTable, PriceTableError};
+use super::tally::{ModelTally, Tally};
 use crate::config::{Config, ProviderKind};
-use crate::provider::Request;
+use crate::provider::{CacheLifetime, Request};
 use crate::store::{
     CallCause, CallOutcome, DynStore, LedgerEntry, ModelCall, ModelCallEnd, ModelCallId, SessionKey, Spent, StoreError,
     Timestamp, TokenUsage, TurnId, UsageFilter,
@@ -44,6 +46,8 @@ struct Inner {
     counter: Counter,
     prices: PriceTable,
     budgets: Budgets,
+    time_zone: TimeZone,
+    tally: Tally,
     /// By the provider's name in the config.
     kinds: HashMap<String, ProviderKind>,
     /// Calls that are not settled in the ledger, with their estimates.
@@ -107,6 +111,8 @@ impl Meter {
             counter: Counter::default(),
             prices: PriceTable::new(&config.prices)?,
             budgets: Budgets::new(config.budgets.clone()),
+            time_zone: config.budgets.time_zone.clone(),
+            tally: Tally::default(),
             kinds,
             under_way: Mutex::default(),
             warnings,
@@ -201,6 +207,7 @@ impl Meter {
         // By the prices of the moment in which it began, as it was reserved.
         let price = kind.and_then(|kind| inner.prices.find(kind, &call.provider, &call.model, call.at));
         let cost = price.map(|price| price.cost(&tokens));
+        inner.tally.count((&call.provider, &call.model), outcome, &tokens, cost.map(|cost| cost.cost));
         let estimate = self.under_way().get(&call.id).copied();
         match (outcome, estimate) {
             // It reached nobody, or nobody who counted: there is no reason to hold on to what others could use.
@@ -230,7 +237,7 @@ impl Meter {
     }
 
     /// These changes of the ledger are stored.
-    pub fn stored<'a>(&self, entries: impl IntoIterator<Item = &'a LedgerEntry>) {
+    pub fn stored(&self, entries: impl IntoIterator<Item = LedgerEntry>) {
         for entry in entries {
             let LedgerEntry::Settle(end) = entry else { continue };
             self.under_way().remove(&end.id);
@@ -249,6 +256,30 @@ impl Meter {
         for id in left {
             self.inner.budgets.release(id);
         }
+    }
+
+    /// Gives back what is set aside for a turn's calls when it is dropped.
+    #[must_use = "what is held is given back when this is dropped"]
+    pub fn hold(&self, turn: TurnId) -> Held {
+        Held { meter: self.clone(), turn }
+    }
+
+    /// Where a day begins and ends.
+    #[must_use]
+    pub fn time_zone(&self) -> &TimeZone {
+        &self.inner.time_zone
+    }
+
+    /// What was consumed since the process started: by provider and model.
+    #[must_use]
+    pub fn tally(&self) -> Vec<(String, String, ModelTally)> {
+        self.inner.tally.read()
+    }
+
+    /// Every budget of which it is known how it stands.
+    #[must_use]
+    pub fn loaded_budgets(&self, now: Timestamp) -> Vec<BudgetRow> {
+        self.inner.budgets.status(now)
     }
 
     /// Every budget, as it stands.
@@ -294,7 +325,10 @@ fn filter(scope: &Scope) -> UsageFilter {
         Scope::Session(session) => UsageFilter { session: Some(session.clone()), ..all },
         Scope::Agent(name) => UsageFilter { agent: Some(name.to_string()), ..all },
         Scope::Channel(name) => UsageFilter { channel: Some(name.to_string()), ..all },
-        Scope::Peer { channel, peer } => todo!(),
+        Scope::Peer { channel, peer } => {
+            let peer = UsagePeer { channel: channel.to_string(), account: None, peer: peer.to_string() };
+            UsageFilter { peer: Some(peer), ..all }
+        }
         Scope::Plugin(name) => UsageFilter { cause: Some(CallCause::Plugin(name.clone())), ..all },
     }
 }
@@ -302,4 +336,26 @@ fn filter(scope: &Scope) -> UsageFilter {
 /// What must be left for an answer that makes sense: some words behind what it may think.
 fn least_output(request: &Request) -> u32 {
     request.thinking_tokens.unwrap_or(0).saturating_add(LEAST_OUTPUT).min(request.max_tokens)
+}
+
+/// What the provider's cache may make of its input.
+fn caching(request: &Request) -> Caching {
+    match request.cache.dearest() {
+        None => Caching::Off,
+        Some(CacheLifetime::FiveMinutes) => Caching::Short,
+        Some(CacheLifetime::OneHour) => Caching::Long,
+    }
+}
+
+/// Gives back what is set aside for a turn's calls, whatever became of the turn. Of calls whose end is in the ledger,
+/// nothing is.
+pub struct Held {
+    meter: Meter,
+    turn: TurnId,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.meter.release(self.turn);
+    }
 }

@@ -5,6 +5,7 @@ mod count;
 mod estimate;
 mod meter;
 mod price;
+mod shown;
 mod tally;
 mod when;
 
@@ -14,7 +15,7 @@ pub use budget::{
 };
 pub use count::Encoding;
 pub use estimate::{message_tokens, text_tokens};
-pub use meter::{Ended, Meter, MeterError, Wanted};
+pub use meter::{Ended, Held, Meter, MeterError, Wanted};
 pub use price::{Caching, Cost, Price, PriceTable, PriceTableError};
 pub use tally::ModelTally;
 pub use when::{WhenError, day, days, moment};

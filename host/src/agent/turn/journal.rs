@@ -133,7 +133,7 @@ impl Journal {
         if let Some(last) = under_way.events_to {
             turn.job.topic.stored(turn.job.turn, last);
         }
-        self.ledger.drain(..under_way.entries);
+        turn.shared.meter.stored(self.ledger.drain(..under_way.entries));
         self.under_way = None;
         Ok(())
     }

@@ -10,6 +10,7 @@
 //! and at the end.
 
 mod calls;
+mod cause;
 mod end;
 mod journal;
 mod model;
@@ -26,6 +27,7 @@ use super::context::{self, Context};
 use super::courier::{Courier, Passage};
 use super::job::{Cause, Job, Origin};
 use super::reply::{Calls, Reply};
+use crate::metering::{BudgetError, Meter};
 use crate::provider::{CachePolicy, ProviderError};
 use crate::store::{
     Destination, DoneReason, DynStore, Epoch, ErrorCode, EventBody, Message, Permanence, Step, StopReason, StoreError,
@@ -48,6 +50,8 @@ pub(super) struct Shared {
     pub(super) courier: Arc<dyn Courier>,
     /// Fetches what people send along.
     pub(super) attachments: Arc<dyn Attachments>,
+    /// Counts calls of models, and holds them to the budgets.
+    pub(super) meter: Meter,
     /// Cancelled when the gateway waits for no turn any more.
     pub(super) closing: CancellationToken,
 }
@@ -140,6 +144,7 @@ enum Begun {
 enum Failure {
     Store(StoreError),
     Provider(ProviderError),
+    Budget(BudgetError),
     NoModel(super::NoModel),
 }
 
@@ -216,6 +221,14 @@ impl Failure {
     async fn into_event(self, turn: Turn<'_>, work: &mut Work) -> EventBody {
         match self {
             Self::Store(failure) => error(ErrorCode::Internal, &failure.to_string(), true),
+            // What it did stands, and it may not do more.
+            Self::Budget(_) if !work.texts.is_empty() => work.done(DoneReason::Budget),
+            Self::Budget(refusal) => EventBody::Error(TurnError {
+                code: ErrorCode::BudgetExceeded,
+                message: refusal.to_string(),
+                retryable: refusal.is_momentary(),
+                budget: refusal.state().map(Box::new),
+            }),
             Self::NoModel(problem) => error(ErrorCode::NoAgent, &problem.to_string(), false),
             Self::Provider(failure) => {
                 if let Err(error) = model::refused(turn, work).await {

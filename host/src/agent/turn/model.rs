@@ -5,13 +5,15 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tracing::debug;
 
+use super::cause::cause;
 use super::journal::Change;
+use super::patience::Patience;
 use super::{Failure, Turn, Work};
-use crate::agent::opening::estimate;
 use crate::agent::reply::Counted;
+use crate::metering::{Ended, MeterError, Wanted};
 use crate::provider::{CallEvent, Models, ProviderError, Request};
 use crate::store::{
-    CallCause, CallOutcome, EventBody, LedgerEntry, ModelCall, ModelCallEnd, ModelCallId, StopReason, StoreError,
+    CallOutcome, EventBody, LedgerEntry, ModelCall, ModelCallEnd, ModelCallId, NanoDollars, StopReason, StoreError,
     Timestamp, TokenUsage, Usage,
 };
 
@@ -48,7 +50,10 @@ pub(super) async fn ask(
     let mut call = models.call(Arc::clone(&request));
     while let Some(event) = call.next().await {
         match event? {
-            CallEvent::Attempt { provider, model } => begin(turn, work, (provider, model), &request).await?,
+            CallEvent::Attempt { provider, model } => {
+                let most = begin(turn, work, (&provider, &model), &request).await?;
+                call.limit_output(most);
+            }
             CallEvent::Event(event) => {
                 if let Some(body) = work.reply.take(event, step) {
                     turn.tell(body).await?;
@@ -69,40 +74,59 @@ pub(super) async fn ask(
     Ok(stop)
 }
 
-/// Stores that a provider is about to be asked, with what the turn did before, unless that was stored with
-/// the turn's message: whatever happens, no request is without a record.
+/// Sets aside what an attempt may cost and stores that a provider is about to be asked, with what the turn did
+/// before, unless that was done with the turn's message: whatever happens, no request is without a record. Says how
+/// much may be written.
 async fn begin(
     turn: Turn<'_>,
     work: &mut Work,
-    (provider, model): (String, String),
+    (provider, model): (&str, &str),
     request: &Request,
-) -> Result<(), StoreError> {
+) -> Result<u32, Failure> {
     if let Some(Asked { call, stage: stage @ Stage::Recorded }) = &mut work.asked {
-        if (&call.provider, &call.model) == (&provider, &model) {
+        if call.provider == provider && call.model == model {
             *stage = Stage::Sent;
-            return Ok(());
+            return Ok(may_write(call));
         }
         // Another is asked than was expected, and the one that was is not.
         settle(turn, work, CallOutcome::Failed).await?;
     }
-    let call = ModelCall {
+    let wanted = Wanted {
         id: ModelCallId { turn: turn.job.turn, index: work.model_calls },
-        session: turn.job.session.clone(),
+        session: &turn.job.session,
+        cause: cause(&request.messages, &turn.job.agent.tools.now()),
         provider,
         model,
-        cause: CallCause::Message,
-        estimate: estimate(request),
-        reserved_cost: None,
-        at: Timestamp::now(),
+        request,
+        now: Timestamp::now(),
     };
+    let call = grant(turn, wanted).await?;
     work.model_calls += 1;
+    let most = may_write(&call);
     work.journal.record(LedgerEntry::Begin(call.clone()));
     work.asked = Some(Asked { call, stage: Stage::Recorded });
     work.journal.commit(turn, Change::Add(Vec::new())).await?;
     if let Some(asked) = &mut work.asked {
         asked.stage = Stage::Sent;
     }
-    Ok(())
+    Ok(most)
+}
+
+/// Has the meter grant a call. What it has to read is waited for while the storage is sick.
+async fn grant(turn: Turn<'_>, wanted: Wanted<'_>) -> Result<ModelCall, Failure> {
+    let mut patience = Patience::default();
+    loop {
+        match turn.shared.meter.begin(wanted.clone()).await {
+            Ok(call) => return Ok(call),
+            Err(MeterError::Budget(error)) => return Err(Failure::Budget(error)),
+            Err(MeterError::Store(error)) => patience.after(error, turn.shared).await?,
+        }
+    }
+}
+
+/// The most that an attempt may write: what was set aside for it.
+fn may_write(call: &ModelCall) -> u32 {
+    u32::try_from(call.estimate.output_tokens).unwrap_or(u32::MAX)
 }
 
 /// Settles an attempt that the provider ended with an error.
@@ -125,31 +149,25 @@ async fn settle(turn: Turn<'_>, work: &mut Work, outcome: CallOutcome) -> Result
         CallOutcome::Failed => (TokenUsage::default(), Counted::ByProvider),
         _ => work.reply.usage(|| call.estimate.input_tokens),
     };
-    let estimated = counted == Counted::Estimated;
-    let end = end(&call, tokens, estimated, outcome);
-    work.journal.record(LedgerEntry::Settle(end));
-    match outcome {
-        CallOutcome::Failed => Ok(()),
-        _ => turn.tell(usage(&call, tokens, estimated)).await,
-    }
+    let ended = Ended { tokens, estimated: counted == Counted::Estimated, outcome, at: Timestamp::now() };
+    settled(turn, work, &call, turn.shared.meter.end(&call, ended)).await
 }
 
 /// Settles a call of which the process that made it left nothing but its beginning.
 pub(super) async fn lost(turn: Turn<'_>, work: &mut Work, call: ModelCall) -> Result<(), StoreError> {
-    let tokens = call.estimate;
-    work.journal.record(LedgerEntry::Settle(end(&call, tokens, true, CallOutcome::Lost)));
-    turn.tell(usage(&call, tokens, true)).await
+    settled(turn, work, &call, turn.shared.meter.lost(&call, Timestamp::now())).await
 }
 
-/// The end of a call that ends now.
-fn end(call: &ModelCall, tokens: TokenUsage, estimated: bool, outcome: CallOutcome) -> ModelCallEnd {
-    let (cost, price, cache_saving) = (None, None, None);
-    ModelCallEnd { id: call.id, tokens, estimated, cost, price, cache_saving, outcome, at: Timestamp::now() }
-}
-
-fn usage(call: &ModelCall, tokens: TokenUsage, estimated: bool) -> EventBody {
+/// Has the end of a call stored, and tells what it consumed and cost.
+async fn settled(turn: Turn<'_>, work: &mut Work, call: &ModelCall, end: ModelCallEnd) -> Result<(), StoreError> {
+    let ModelCallEnd { tokens, estimated, cost, outcome, .. } = end;
+    work.journal.record(LedgerEntry::Settle(end));
+    if outcome == CallOutcome::Failed {
+        return Ok(());
+    }
     let ModelCall { provider, model, .. } = call.clone();
-    EventBody::Usage(Usage { provider, model, tokens, cost_usd: None, estimated })
+    let cost_usd = cost.map(NanoDollars::to_f64);
+    turn.tell(EventBody::Usage(Usage { provider, model, tokens, cost_usd, estimated })).await
 }
 
 /// The error of an answer that has no end.
