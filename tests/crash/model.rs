@@ -85,7 +85,8 @@ fn answer(request: &Request, dice: &mut Dice, memory: &mut Memory) -> Answer {
         said.push(Said::Cut);
         return reply.say("breaks ").cut().on(request.wire);
     }
-    let counts = Counts { input: 1_000 + number, output: 1 + number % 97, cache_read: 0, cache_write: 0 };
+    let counts =
+        Counts { input: 1_000 + number, output: 1 + number % 97, cache_read: 0, cache_write: 0, cache_write_1h: 0 };
     said.push(Said::Whole { input: counts.input, output: counts.output });
     // The ids of a round's calls tell which round it was.
     let round = request.results().first().and_then(|(id, _)| id.split('_').nth(1)?.parse().ok()).unwrap_or(0);

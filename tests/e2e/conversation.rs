@@ -31,8 +31,8 @@ async fn a_message_comes_back_as_the_models_streamed_answer() {
 
 #[tokio::test]
 async fn usage_tells_what_was_consumed_and_what_came_from_the_cache() {
-    for (wire, cache_write) in [(Wire::Anthropic, 512), (Wire::OpenAi, 0)] {
-        let counts = Counts { input: 100, output: 20, cache_read: 2048, cache_write };
+    for (wire, cache_write, cache_write_1h) in [(Wire::Anthropic, 512, 500), (Wire::OpenAi, 0, 0)] {
+        let counts = Counts { input: 100, output: 20, cache_read: 2048, cache_write, cache_write_1h };
         let provider = FakeProvider::scripted(wire, [Reply::text("Counted.").counts(counts)]).await;
         let gateway = Gateway::with(&provider).await;
         let shown = Client::connect(&gateway).await.ask("Count.").await;
@@ -43,6 +43,8 @@ async fn usage_tells_what_was_consumed_and_what_came_from_the_cache() {
         assert_eq!(usage["output_tokens"], 20, "{usage}");
         assert_eq!(usage["cache_read_tokens"], 2048, "{usage}");
         assert_eq!(usage["cache_write_tokens"], cache_write, "{usage}");
+        assert_eq!(usage["cache_write_1h_tokens"], cache_write_1h, "{usage}");
+        assert_eq!(usage["reasoning_tokens"], 0, "{usage}");
         assert_eq!(usage["cost_usd"], json!(null), "no price is known");
         assert_eq!(usage["estimated"], false);
     }

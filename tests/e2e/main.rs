@@ -26,6 +26,7 @@ mod metrics;
 mod new_plugin;
 mod plugin_cli;
 mod privacy;
+mod prompt_cache;
 mod reload;
 mod requests;
 mod resume;

@@ -7,7 +7,7 @@ use crate::harness::{Answer, Client, Counts, FakeProvider, Gateway, Reply, Reque
 /// Text of one to four bytes a character, thinking, a tool call: all that has deltas. The call is
 /// of no tool, so that the step after it shows whether the arguments came whole.
 fn reply() -> Reply {
-    let counts = Counts { input: 5, output: 9, cache_read: 3, cache_write: 0 };
+    let counts = Counts { input: 5, output: 9, cache_read: 3, cache_write: 0, cache_write_1h: 0 };
     let reply = Reply::new().think("Ω…", "sig+/=").say("Grüße, ").say("世界 🌍!\n").counts(counts);
     reply.call("call_1", "echo", &json!({"text": "é\n\"€\" 🦀"}))
 }

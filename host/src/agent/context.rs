@@ -62,7 +62,7 @@ struct Past<'a> {
 pub(super) fn assemble(history: &[StoredMessage], turn: TurnId, window: Window) -> Context {
     let mut turns: Vec<Past<'_>> = Vec::new();
     for stored in history {
-        match turns.iter_mut().find(|past| past.id == stored.turn) {
+        match turns.iter_mut().rev().find(|past| past.id == stored.turn) {
             Some(past) => past.messages.push(stored),
             None => turns.push(Past { id: stored.turn, position: stored.position.0, messages: vec![stored] }),
         }

@@ -60,6 +60,12 @@ pub(super) fn cut_anywhere<D: Decode>(stream: &[u8], decoder: impl Fn() -> D, en
     }
 }
 
+/// Anthropic's first event, whole, and half of the next.
+fn beginning() -> &'static [u8] {
+    let first = ANTHROPIC.windows(2).position(|bytes| bytes == b"\n\n").expect("an event");
+    &ANTHROPIC[..first + 20]
+}
+
 /// Streams with a hole and some noise in it.
 pub(super) fn damaged(stream: &'static [u8]) -> impl Strategy<Value = Vec<u8>> {
     let noise = proptest::collection::vec(any::<u8>(), 0..8);
@@ -215,7 +221,7 @@ async fn a_stream_that_breaks_or_ends_early_is_an_error_after_what_it_showed() {
 
 #[tokio::test]
 async fn silence_has_a_deadline_before_the_answer_and_within_it() {
-    let server = Server::start([Reply::silence(), Reply::events(&ANTHROPIC[..400], 400).hang()]).await;
+    let server = Server::start([Reply::silence(), Reply::events(beginning(), usize::MAX).hang()]).await;
     let model = model(ProviderKind::Anthropic, &server, |table| table.idle_timeout = Duration::from_millis(20));
     let phases = [answer(&model).await.1, answer(&model).await.1].map(|error| error.and_then(|error| error.timeout()));
     use crate::net::TimeoutPhase::{Idle, Response};
@@ -224,7 +230,7 @@ async fn silence_has_a_deadline_before_the_answer_and_within_it() {
 
 #[tokio::test]
 async fn dropping_a_stream_closes_its_connection() {
-    let server = Server::start([Reply::events(&ANTHROPIC[..400], 400).hang()]).await;
+    let server = Server::start([Reply::events(beginning(), usize::MAX).hang()]).await;
     let models = Models::new(&[model(ProviderKind::Anthropic, &server, |_| {})], Arc::new(Jitter::seeded(1)));
     let mut call = models.call(Arc::new(request()));
     assert!(matches!(call.next().await, Some(Ok(CallEvent::Attempt { .. }))));

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::reply::{Call, Part, Reply, Stop};
-use super::{Request, Step, Wire};
+use super::{Request, Step, Wire, cache};
 
 /// A rule that a request breaks.
 type Rule = Result<(), String>;
@@ -30,7 +30,8 @@ pub(super) fn check(request: &Request) -> Rule {
     let max_tokens = body["max_tokens"].as_u64().unwrap_or(0);
     require(max_tokens > 0, "max_tokens is at least 1")?;
     require(body["stream"] == true, "the gateway streams")?;
-    require(body.get("system").is_none_or(has_text), "system is a text")?;
+    require(body.get("system").is_none_or(is_system), "system is a text, or a list of texts")?;
+    cache::check(body)?;
     tools(body)?;
     thinking(body, max_tokens)?;
     messages(body)
@@ -42,6 +43,11 @@ fn require(holds: bool, rule: &str) -> Rule {
 
 fn has_text(value: &Value) -> bool {
     value.as_str().is_some_and(|text| !text.trim().is_empty())
+}
+
+fn is_system(value: &Value) -> bool {
+    let text = |block: &Value| block["type"] == "text" && has_text(&block["text"]);
+    has_text(value) || value.as_array().is_some_and(|blocks| !blocks.is_empty() && blocks.iter().all(text))
 }
 
 fn name(value: &Value, limit: usize) -> bool {
@@ -141,13 +147,18 @@ fn check_block(block: &Value, role: &str) -> Rule {
 /// How the platform streams a reply.
 pub(super) fn stream(reply: &Reply) -> Vec<Step> {
     let mut stream = Stream { steps: Vec::new(), index: 0, open: None };
-    let counts = &reply.counts;
+    let counts = &reply.consumed();
     stream.event(json!({"type": "message_start", "message": {
         "id": "msg_fake", "type": "message", "role": "assistant", "model": reply.model, "content": [],
         "stop_reason": null, "stop_sequence": null,
         "usage": {
             "input_tokens": counts.input, "output_tokens": 1,
             "cache_creation_input_tokens": counts.cache_write, "cache_read_input_tokens": counts.cache_read,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": counts.cache_write - counts.cache_write_1h,
+                "ephemeral_1h_input_tokens": counts.cache_write_1h,
+            },
+            "service_tier": "standard",
         },
     }}));
     stream.event(json!({"type": "ping"}));
@@ -194,7 +205,11 @@ pub(super) fn stream(reply: &Reply) -> Vec<Step> {
     }
     stream.event(json!({
         "type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence": null},
-        "usage": {"output_tokens": counts.output},
+        "usage": {
+            "input_tokens": counts.input, "output_tokens": counts.output,
+            "cache_creation_input_tokens": counts.cache_write, "cache_read_input_tokens": counts.cache_read,
+            "output_tokens_details": {"thinking_tokens": 0}, "server_tool_use": null,
+        },
     }));
     stream.event(json!({"type": "message_stop"}));
     stream.steps

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, reason = "each test target uses what it needs")]
 
 mod anthropic;
+mod cache;
 mod cli;
 mod client;
 mod gateway;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use cache::PromptCache;
 pub(crate) use cli::{Finished, exoclaw, start};
 pub(crate) use client::{Client, Connect, Turn};
 pub(crate) use gateway::{Builder, Gateway, exoclaw_in};

@@ -174,14 +174,16 @@ pub(super) fn stream(reply: &Reply) -> Vec<Step> {
         Stop::Refusal => "content_filter",
     };
     steps.push(chunk(json!({}), Some(finish)));
-    let counts = &reply.counts;
+    let counts = &reply.consumed();
     let prompt = counts.input + counts.cache_read;
     steps.push(data(&json!({
         "id": "chatcmpl-fake", "object": "chat.completion.chunk", "created": 1_790_000_000, "model": reply.model,
         "choices": [], "usage": {
             "prompt_tokens": prompt, "completion_tokens": counts.output, "total_tokens": prompt + counts.output,
             "prompt_tokens_details": {"cached_tokens": counts.cache_read, "audio_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": 0},
+            "completion_tokens_details": {
+                "reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0,
+            },
         },
     })));
     steps.push(Step::Bytes(b"data: [DONE]\n\n".to_vec()));

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::http::{self, Answer, RawRequest, Written};
-use super::{Wire, anthropic, openai, within};
+use super::{PromptCache, Wire, anthropic, openai, within};
 
 /// A request, as a handler sees it.
 #[derive(Debug)]
@@ -132,6 +132,15 @@ impl FakeProvider {
         handler: impl Fn(&Request) -> A + Send + Sync + 'static,
     ) -> Self {
         Self::serve(wire, move |request| Ok(handler(request).into().on(request.wire))).await
+    }
+
+    /// Anthropic with a prompt cache: each reply counts what its request read from it and wrote to it.
+    pub(crate) async fn caching(
+        cache: &PromptCache,
+        handler: impl Fn(&Request) -> super::Reply + Send + Sync + 'static,
+    ) -> Self {
+        let cache = cache.clone();
+        Self::start(Wire::Anthropic, move |request| handler(request).counts(cache.take(&request.body))).await
     }
 
     /// Answers the first request with the first answer, and so on. One more fails the test.

@@ -9,7 +9,7 @@ use super::{Gate, Wire, anthropic, openai};
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(super) parts: Vec<Part>,
-    pub(super) counts: Counts,
+    counts: Option<Counts>,
     pub(super) model: &'static str,
     stop: Option<Stop>,
 }
@@ -60,12 +60,13 @@ pub(crate) struct Counts {
     pub(crate) output: u64,
     pub(crate) cache_read: u64,
     pub(crate) cache_write: u64,
+    /// Of `cache_write`, what is kept for an hour.
+    pub(crate) cache_write_1h: u64,
 }
 
 impl Reply {
     pub(crate) fn new() -> Self {
-        let counts = Counts { input: 11, output: 7, cache_read: 0, cache_write: 0 };
-        Self { parts: Vec::new(), counts, model: "model-that-answers", stop: None }
+        Self { parts: Vec::new(), counts: None, model: "model-that-answers", stop: None }
     }
 
     /// A reply of one text.
@@ -130,8 +131,13 @@ impl Reply {
     }
 
     pub(crate) fn counts(mut self, counts: Counts) -> Self {
-        self.counts = counts;
+        self.counts = Some(counts);
         self
+    }
+
+    /// What it consumed; the same for all where nothing was said.
+    pub(super) fn consumed(&self) -> Counts {
+        self.counts.unwrap_or(Counts { input: 11, output: 7, cache_read: 0, cache_write: 0, cache_write_1h: 0 })
     }
 
     fn part(mut self, part: Part) -> Self {
