@@ -48,9 +48,13 @@ async fn what_a_turn_cost_is_told_kept_and_added_up() {
         assert_eq!(rows.len(), 1);
         assert_eq!(rows[0]["key"], format!("{}/{}", wire.name(), wire.model()));
         let total = &by_model["total"];
-        for (count, expected) in
-            [("calls", 2), ("input_tokens", 2_000), ("output_tokens", 1_000), ("cache_read_tokens", 400), ("unpriced", 0)]
-        {
+        for (count, expected) in [
+            ("calls", 2),
+            ("input_tokens", 2_000),
+            ("output_tokens", 1_000),
+            ("cache_read_tokens", 400),
+            ("unpriced", 0),
+        ] {
             assert_eq!((&rows[0][count], &total[count]), (&json!(expected), &json!(expected)), "{count}");
         }
         assert_eq!(total["cost_usd"], json!(2.0 * COST));
@@ -79,7 +83,8 @@ async fn at_its_limit_an_answer_is_shortened_and_then_refused_also_after_a_resta
         client.ask("One").await.done();
         gateway.logged(&["WARN", "50 % of the daily budget of everything are spent: 1700 of 2200 tokens"]).await;
         client.ask("Two").await.done();
-        let most = |body: &Value| body["max_tokens"].as_u64().or(body["max_completion_tokens"].as_u64()).expect("a limit");
+        let most =
+            |body: &Value| body["max_tokens"].as_u64().or(body["max_completion_tokens"].as_u64()).expect("a limit");
         let asked: Vec<_> = provider.bodies().iter().map(most).collect();
         assert_eq!(asked[0], 600);
         assert!((256..500).contains(&asked[1]), "500 are left for the question and its answer: {asked:?}");
@@ -108,7 +113,10 @@ async fn at_its_limit_an_answer_is_shortened_and_then_refused_also_after_a_resta
             assert!(budget["resets_at"].as_u64() > Some(1_700_000_000_000), "{budget}");
             assert_eq!(provider.count(), 2, "nobody was asked");
             let [status] = &budgets(&mut client).await[..] else { panic!("one budget") };
-            assert_eq!((&status["used"], &status["reserved"], &status["warned"]), (&json!(3_400), &json!(0), &json!(100)));
+            assert_eq!(
+                (&status["used"], &status["reserved"], &status["warned"]),
+                (&json!(3_400), &json!(0), &json!(100))
+            );
         }
     }
 }
@@ -208,7 +216,8 @@ async fn a_price_that_is_not_known_is_null_and_never_nothing() {
 async fn a_crash_in_the_middle_of_a_call_leaves_nothing_set_aside() {
     let gate = Gate::new();
     let waiting = gate.clone();
-    let provider = FakeProvider::start(Wire::Anthropic, move |_: &Request| Reply::text("We").wait(&waiting).say("ll.")).await;
+    let provider =
+        FakeProvider::start(Wire::Anthropic, move |_: &Request| Reply::text("We").wait(&waiting).say("ll.")).await;
     let home = Arc::new(TempDir::new().expect("a temporary folder"));
     let builder = limited(&provider, "[budgets]\ndaily = 100_000").home(&home);
     let mut gateway = builder.clone().start().await;
@@ -228,7 +237,8 @@ async fn a_crash_in_the_middle_of_a_call_leaves_nothing_set_aside() {
     assert_eq!(status["reserved"], 0);
     let total = usage(&mut client, "model").await["total"].take();
     assert_eq!((&total["calls"], &total["lost"], &total["estimated"]), (&json!(2), &json!(1), &json!(1)));
-    let used = total["input_tokens"].as_u64().zip(total["output_tokens"].as_u64()).map(|(input, output)| input + output);
+    let used =
+        total["input_tokens"].as_u64().zip(total["output_tokens"].as_u64()).map(|(input, output)| input + output);
     assert_eq!(status["used"].as_u64(), used, "budgets and the ledger agree");
 }
 

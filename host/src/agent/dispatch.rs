@@ -12,8 +12,8 @@ use super::agents::{self, Agent, AgentInfo, BuildError, NoModel};
 use super::attachments::{Attachments, MAX_ATTACHMENTS};
 use super::courier::Courier;
 use super::job::Ticket;
-use super::notices::Notices;
 use super::lane::{LaneLimits, Lanes, Load, Refused};
+use super::notices::Notices;
 use super::route::Router;
 use super::turn::Shared;
 use crate::bus::Hub;
@@ -220,7 +220,8 @@ impl Dispatcher {
             to: told(config),
             warnings,
         };
-        let shared = Shared { store: Arc::clone(&store), epoch, queued, courier, attachments, meter: meter.clone(), closing };
+        let shared =
+            Shared { store: Arc::clone(&store), epoch, queued, courier, attachments, meter: meter.clone(), closing };
         let shared = Arc::new(shared);
         let lanes = LaneLimits { running: limits.turns, queued: limits.queued, queued_total: limits.queued_total };
         Ok(Self {

@@ -354,13 +354,7 @@ impl Entry {
 
     /// Puts the turn of a message that was stored into the lane; it waits for its ticket. `request` is what
     /// it asks first, where that was recorded with the message.
-    pub(super) fn put(
-        self,
-        accept: &Accept,
-        agent: Arc<Agent>,
-        topic: Arc<Topic>,
-        opening: Option<Opening>,
-    ) -> Ticket {
+    pub(super) fn put(self, accept: &Accept, agent: Arc<Agent>, topic: Arc<Topic>, opening: Option<Opening>) -> Ticket {
         let (turn, destination) = (accept.turn, accept.destination.clone());
         let handle = Arc::new(Handle::new(turn));
         let ticket = Ticket::new(Arc::clone(&topic), Arc::clone(&handle));

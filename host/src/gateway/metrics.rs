@@ -264,7 +264,8 @@ impl Page {
                 calls.sample(&[("provider", provider), ("model", model), ("outcome", outcome)], count);
             }
         }
-        let mut tokens = self.counter("exoclaw_model_tokens_total", "Tokens that calls consumed. No kind is part of another.");
+        let mut tokens =
+            self.counter("exoclaw_model_tokens_total", "Tokens that calls consumed. No kind is part of another.");
         for (provider, model, ModelTally { tokens: counts, .. }) in models {
             for (kind, count) in [
                 ("input", counts.input_tokens),
@@ -275,7 +276,8 @@ impl Page {
                 tokens.sample(&[("provider", provider), ("model", model), ("kind", kind)], count);
             }
         }
-        let mut costs = self.counter("exoclaw_model_cost_dollars_total", "What calls cost, as far as prices are known.");
+        let mut costs =
+            self.counter("exoclaw_model_cost_dollars_total", "What calls cost, as far as prices are known.");
         for (provider, model, tally) in models {
             costs.sample(&[("provider", provider), ("model", model)], tally.cost);
         }
@@ -283,13 +285,15 @@ impl Page {
 
     /// Budgets that the config names; those of each session and peer would be too many.
     fn budgets(&mut self, rows: &[BudgetRow]) {
-        let rows: Vec<_> = rows.iter().filter(|row| !matches!(row.scope, Scope::Session(_) | Scope::Peer { .. })).collect();
+        let rows: Vec<_> =
+            rows.iter().filter(|row| !matches!(row.scope, Scope::Session(_) | Scope::Peer { .. })).collect();
         let mut each = |name, help, value: fn(&BudgetRow) -> Quantity| {
             let mut family = self.gauge(name, help);
             for row in &rows {
                 let (scope, of) = (row.scope.kind(), row.scope.name().unwrap_or_default());
                 let period = row.period.to_string();
-                let labels = [("scope", scope), ("name", &of), ("period", &period), ("unit", row.limit.unit().as_str())];
+                let labels =
+                    [("scope", scope), ("name", &of), ("period", &period), ("unit", row.limit.unit().as_str())];
                 family.sample(&labels, value(row));
             }
         };

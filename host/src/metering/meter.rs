@@ -5,21 +5,21 @@
 //! it stays so. Whatever becomes of a turn, [`Meter::release`] leaves nothing of it behind.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::budget::{Ask, BudgetError, BudgetRow, Budgets, CallScopes, Scope, Warning, WindowQuery};
-use super::count::{Counter, Estimate};
+use super::budget::{Ask, BudgetError, BudgetRow, Budgets, CallScopes, Scope, Spent, Warning, WindowQuery};
 use super::price::{Caching, PriceTable, PriceTableError};
+use super::shim::{Counter, Estimate, FactorRecord};
 use super::tally::{ModelTally, Tally};
 use crate::config::{Config, ProviderKind};
 use crate::provider::{CacheLifetime, Request};
 use crate::store::{
-    CallCause, CallOutcome, DynStore, LedgerEntry, ModelCall, ModelCallEnd, ModelCallId, SessionKey, Spent, StoreError,
-    Timestamp, TokenUsage, TurnId, UsageFilter,
+    CallCause, CallOutcome, DynStore, LedgerEntry, ModelCall, ModelCallEnd, ModelCallId, SessionKey, StoreError,
+    Timestamp, TokenFactor, TokenUsage, TurnId, UsageFilter,
 };
 
 /// The shortest answer that is worth its input, in tokens.
@@ -43,7 +43,10 @@ pub struct Meter {
 
 struct Inner {
     store: DynStore,
-    counter: Counter,
+    /// It begins anew when it is known what was learnt before.
+    counter: RwLock<Counter>,
+    /// What was learnt and is not stored yet, by provider and model.
+    learnt: Mutex<BTreeMap<(String, String), TokenFactor>>,
     prices: PriceTable,
     budgets: Budgets,
     time_zone: TimeZone,
@@ -69,7 +72,7 @@ pub struct Wanted<'a> {
     /// The model.
     pub model: &'a str,
     /// What is asked.
-    pub request: &'a Request,
+    pub request: &'a Arc<Request>,
     /// The time of its record.
     pub now: Timestamp,
 }
@@ -108,7 +111,8 @@ impl Meter {
         let kinds = config.providers.iter().map(|(name, provider)| (name.clone(), provider.kind)).collect();
         let inner = Inner {
             store,
-            counter: Counter::default(),
+            counter: RwLock::new(Counter::new([])),
+            learnt: Mutex::default(),
             prices: PriceTable::new(&config.prices)?,
             budgets: Budgets::new(config.budgets.clone()),
             time_zone: config.budgets.time_zone.clone(),
@@ -127,7 +131,11 @@ impl Meter {
     /// The store failed.
     pub async fn recover(&self, open: impl Fn(TurnId) -> bool, now: Timestamp) -> Result<(), StoreError> {
         let inner = &*self.inner;
-        inner.counter.learnt(inner.store.token_factors().await?);
+        let factors = inner.store.token_factors().await?.into_iter().map(|factor| {
+            let TokenFactor { provider, model, base, counted, calls } = factor;
+            FactorRecord { provider, model, base, counted, calls }
+        });
+        *inner.counter.write().unwrap_or_else(PoisonError::into_inner) = Counter::new(factors);
         let mut after = None;
         loop {
             let page = inner.store.unsettled(after, PAGE).await?;
@@ -156,7 +164,7 @@ impl Meter {
         let Wanted { id, session, cause, provider, model, request, now } = wanted;
         let inner = &*self.inner;
         let kind = inner.kinds.get(provider).copied();
-        let estimate = inner.counter.estimate(kind, provider, model, request).await;
+        let estimate = self.counter().estimate(provider, model, request).await;
         let price = kind.and_then(|kind| inner.prices.find(kind, provider, model, now));
         let scopes = CallScopes::new(session, &cause);
         let ask = Ask {
@@ -213,7 +221,12 @@ impl Meter {
             // It reached nobody, or nobody who counted: there is no reason to hold on to what others could use.
             (CallOutcome::Failed, _) => inner.budgets.release(call.id),
             (CallOutcome::Finished, Some(estimate)) if !estimated => {
-                inner.counter.learn(&call.provider, &call.model, &estimate, &tokens);
+                let counted = tokens.total().saturating_sub(tokens.output_tokens);
+                if let Some(learnt) = self.counter().learn(&call.provider, &call.model, &estimate, counted) {
+                    let FactorRecord { provider, model, base, counted, calls } = learnt;
+                    let name = (provider.clone(), model.clone());
+                    self.learnt().insert(name, TokenFactor { provider, model, base, counted, calls });
+                }
             }
             _ => {}
         }
@@ -298,9 +311,17 @@ impl Meter {
     /// # Errors
     /// The store failed; it is stored the next time.
     pub async fn save(&self) -> Result<(), StoreError> {
-        for factor in self.inner.counter.unsaved() {
-            self.inner.store.save_token_factor(factor.clone()).await?;
-            self.inner.counter.saved(&factor);
+        let learnt = std::mem::take(&mut *self.learnt());
+        let mut left = learnt.into_iter();
+        for (name, factor) in left.by_ref() {
+            if let Err(error) = self.inner.store.save_token_factor(factor.clone()).await {
+                let mut later = self.learnt();
+                for (name, factor) in std::iter::once((name, factor)).chain(left) {
+                    // What was learnt meanwhile knows more.
+                    later.entry(name).or_insert(factor);
+                }
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -308,8 +329,16 @@ impl Meter {
     async fn load(&self, query: &WindowQuery, now: Timestamp) -> Result<(), StoreError> {
         let inner = &*self.inner;
         let spent = inner.store.spent(filter(&query.scope), Some(query.span.from), query.span.until).await?;
-        inner.budgets.load(query, spent, now);
+        inner.budgets.load(query, Spent { tokens: spent.tokens, cost: spent.cost }, now);
         Ok(())
+    }
+
+    fn counter(&self) -> Counter {
+        self.inner.counter.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn learnt(&self) -> MutexGuard<'_, BTreeMap<(String, String), TokenFactor>> {
+        self.inner.learnt.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn under_way(&self) -> MutexGuard<'_, BTreeMap<ModelCallId, Estimate>> {
@@ -326,8 +355,7 @@ fn filter(scope: &Scope) -> UsageFilter {
         Scope::Agent(name) => UsageFilter { agent: Some(name.to_string()), ..all },
         Scope::Channel(name) => UsageFilter { channel: Some(name.to_string()), ..all },
         Scope::Peer { channel, peer } => {
-            let peer = UsagePeer { channel: channel.to_string(), account: None, peer: peer.to_string() };
-            UsageFilter { peer: Some(peer), ..all }
+            UsageFilter { channel: Some(channel.to_string()), peer: Some(peer.to_string()), ..all }
         }
         Scope::Plugin(name) => UsageFilter { cause: Some(CallCause::Plugin(name.clone())), ..all },
     }

@@ -5,6 +5,7 @@ mod count;
 mod estimate;
 mod meter;
 mod price;
+mod shim;
 mod shown;
 mod tally;
 mod when;

@@ -175,6 +175,9 @@ pub trait Outbox: Send + Sync + 'static {
     /// One delivery.
     fn delivery(&self, id: DeliveryId) -> BoxFuture<'_, Result<Option<Delivery>, StoreError>>;
 
+    /// What was opened last of a session's deliveries, as far as it is kept.
+    fn last_delivery<'a>(&'a self, session: &'a SessionKey) -> BoxFuture<'a, Result<Option<Delivery>, StoreError>>;
+
     /// A page of deliveries in the order of their ids, after `after`.
     fn deliveries<'a>(
         &'a self,

@@ -112,8 +112,10 @@ pub struct UsageFilter {
     pub agent: Option<String>,
     /// By this channel.
     pub channel: Option<String>,
-    /// With them.
-    pub peer: Option<UsagePeer>,
+    /// On this account of a channel.
+    pub account: Option<String>,
+    /// With them, as the channel names them.
+    pub peer: Option<String>,
     /// In this session.
     pub session: Option<SessionKey>,
     /// Of this provider, by its name in the config.
@@ -245,7 +247,8 @@ impl UsageFilter {
             && self.model.as_ref().is_none_or(|wanted| wanted == model)
             && self.agent.as_ref().is_none_or(|wanted| *wanted == session.agent())
             && self.channel.as_ref().is_none_or(|wanted| *wanted == session.channel())
-            && self.peer.as_ref().is_none_or(|wanted| *wanted == UsagePeer::of(session))
+            && self.account.as_ref().is_none_or(|wanted| *wanted == session.account())
+            && self.peer.as_ref().is_none_or(|wanted| *wanted == session.peer())
     }
 }
 

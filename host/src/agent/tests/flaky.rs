@@ -164,6 +164,9 @@ impl Outbox for Flaky {
     fn delivery(&self, id: DeliveryId) -> BoxFuture<'_, Result<Option<Delivery>, StoreError>> {
         self.inner.delivery(id)
     }
+    fn last_delivery<'a>(&'a self, session: &'a SessionKey) -> BoxFuture<'a, Result<Option<Delivery>, StoreError>> {
+        self.inner.last_delivery(session)
+    }
     fn deliveries<'a>(
         &'a self,
         filter: &'a DeliveryFilter,

@@ -96,9 +96,8 @@ mod tests {
     }
 
     fn tools() -> AgentTools {
-        let offered = |(tool, plugin): (_, &str)| {
-            Arc::new(Offered(tool, plugin.parse().unwrap(), raw())) as Arc<dyn Callable>
-        };
+        let offered =
+            |(tool, plugin): (_, &str)| Arc::new(Offered(tool, plugin.parse().unwrap(), raw())) as Arc<dyn Callable>;
         AgentTools::of([("now", "clock"), ("add", "maths"), ("multiply", "maths")].map(offered))
     }
 

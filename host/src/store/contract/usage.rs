@@ -133,13 +133,14 @@ pub(in crate::store) fn questions() -> impl Strategy<Value = Vec<Asked>> {
         ]),
     ];
     let seldom = || prop::option::weighted(0.2, any::<prop::sample::Index>());
-    let filter = prop::array::uniform7(seldom()).prop_map(|chosen| {
-        let [agent, channel, peer, in_session, provider, model, cause] = chosen;
+    let filter = prop::array::uniform8(seldom()).prop_map(|chosen| {
+        let [agent, channel, account, peer, in_session, provider, model, cause] = chosen;
         let (sessions, causes) = (sessions(), causes());
         UsageFilter {
             agent: agent.map(|one| one.get(&sessions).agent()),
             channel: channel.map(|one| one.get(&sessions).channel()),
-            peer: peer.map(|one| UsagePeer::of(one.get(&sessions))),
+            account: account.map(|one| one.get(&sessions).account()),
+            peer: peer.map(|one| one.get(&sessions).peer()),
             session: in_session.map(|one| one.get(&sessions).clone()),
             provider: provider.map(|one| one.get(&MODELS).0.to_owned()),
             model: model.map(|one| one.get(&MODELS).1.to_owned()),
@@ -228,7 +229,8 @@ impl Kept {
             && asked.until.is_none_or(|until| call.at.0 < until)
             && holds(filter.agent.as_ref(), &call.session.agent())
             && holds(filter.channel.as_ref(), &call.session.channel())
-            && holds(filter.peer.as_ref(), &UsagePeer::of(&call.session))
+            && holds(filter.account.as_ref(), &call.session.account())
+            && holds(filter.peer.as_ref(), &call.session.peer())
             && holds(filter.session.as_ref(), &call.session)
             && holds(filter.provider.as_ref(), &call.provider)
             && holds(filter.model.as_ref(), &call.model)

@@ -255,6 +255,13 @@ impl Outbox for MemoryStore {
         done(Ok(self.state().outbox.deliveries.get(&id).map(|kept| kept.delivery.clone())))
     }
 
+    fn last_delivery<'a>(&'a self, session: &'a SessionKey) -> BoxFuture<'a, Result<Option<Delivery>, StoreError>> {
+        let state = self.state();
+        let of_session =
+            state.outbox.deliveries.values().filter(|kept| kept.delivery.session.as_ref() == Some(session));
+        done(Ok(of_session.max_by_key(|kept| kept.order).map(|kept| kept.delivery.clone())))
+    }
+
     fn deliveries<'a>(
         &'a self,
         filter: &'a DeliveryFilter,

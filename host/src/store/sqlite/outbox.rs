@@ -29,6 +29,10 @@ fn select(which: &str) -> String {
 
 const ONE: &str = "WHERE deliveries.delivery = ?1";
 
+/// By the index of a session's deliveries, which holds them in the order in which they were opened.
+const LAST_OF: &str = "WHERE deliveries.session = (SELECT id FROM sessions WHERE key = ?1)
+     ORDER BY deliveries.id DESC LIMIT 1";
+
 /// In the order of ids. The states are a list in JSON; null is any.
 const OF_CHANNEL: &str = "WHERE deliveries.channel = ?4 AND deliveries.delivery > ?1
        AND (?2 IS NULL OR deliveries.state IN (SELECT value FROM json_each(?2)))
@@ -295,6 +299,16 @@ impl Outbox for SqliteStore {
             found.next()?.map(read).transpose()
         };
         self.db.read(one).boxed()
+    }
+
+    fn last_delivery<'a>(&'a self, session: &'a SessionKey) -> BoxFuture<'a, Result<Option<Delivery>, StoreError>> {
+        let session = session.clone();
+        let last = move |connection: &Connection| {
+            let mut statement = connection.prepare_cached(&select(LAST_OF))?;
+            let mut found = statement.query([session.as_str()])?;
+            found.next()?.map(read).transpose()
+        };
+        self.db.read(last).boxed()
     }
 
     fn deliveries<'a>(

@@ -78,8 +78,8 @@ fn collect(
 impl Source {
     /// Where the whole pieces of a span are read, the widest first; what none of them has is in the ledger.
     fn of(query: &UsageQuery, group: &UsageGroup, span: &Span) -> &'static [(Self, u64)] {
-        let UsageFilter { session, peer, .. } = &query.filter;
-        let everyone = session.is_none() && peer.is_none();
+        let UsageFilter { session, account, peer, .. } = &query.filter;
+        let everyone = session.is_none() && account.is_none() && peer.is_none();
         match group {
             // To look at everyone for who was there lately would take longer.
             UsageGroup::Session | UsageGroup::Peer if everyone && span.start > 0 => &[(Self::LateHours, HOUR)],
@@ -137,13 +137,12 @@ impl Statement {
             UsageGroup::Session => vec!["s.session".to_owned()],
             UsageGroup::Cause => vec![format!("{of_call}.cause")],
         };
-        let UsageFilter { agent, channel, peer, session, provider, model, cause } = &query.filter;
+        let UsageFilter { agent, channel, account, peer, session, provider, model, cause } = &query.filter;
         let mut wanted = Conditions::default();
         wanted.text(of_session, "agent", agent.as_deref());
         wanted.text(of_session, "channel", channel.as_deref());
-        wanted.text("s", "channel", peer.as_ref().map(|peer| &*peer.channel));
-        wanted.text("s", "account", peer.as_ref().map(|peer| &*peer.account));
-        wanted.text("s", "peer", peer.as_ref().map(|peer| &*peer.peer));
+        wanted.text("s", "account", account.as_deref());
+        wanted.text("s", "peer", peer.as_deref());
         wanted.text("s", "session", session.as_ref().map(crate::store::SessionKey::as_str));
         wanted.text(of_call, "provider", provider.as_deref());
         wanted.text(of_call, "model", model.as_deref());

@@ -13,8 +13,8 @@ use super::NoParams;
 use crate::gateway::Shared;
 use crate::metering::{BudgetRow, day, days, moment};
 use crate::store::{
-    BudgetState, CallCause, DynStore, LedgerFilter, SessionKey, Timestamp, UsageFilter, UsageGroup, UsageKey, UsagePeer, UsageQuery,
-    UsageRow, UsageSums,
+    BudgetState, CallCause, DynStore, LedgerFilter, SessionKey, Timestamp, UsageFilter, UsageGroup, UsageKey,
+    UsagePeer, UsageQuery, UsageRow, UsageSums,
 };
 
 pub(super) fn methods() -> [Method; 2] {
@@ -157,7 +157,7 @@ async fn query(shared: Arc<Shared>, params: Query) -> Result<Answer<UsagePage>, 
     let cause = cause.map_err(|error| RpcError::invalid_params(format!("`cause`: {error}")))?;
     let after = after.map(|cursor| serde_json::from_str::<UsageKey>(&cursor)).transpose();
     let after = after.map_err(|_| RpcError::invalid_params("`after` is no cursor of this method"))?;
-    let filter = UsageFilter { agent, channel, peer: None, session, provider, model, cause };
+    let filter = UsageFilter { agent, channel, account: None, peer: None, session, provider, model, cause };
     let group = match by {
         By::Agent => UsageGroup::Agent,
         By::Channel => UsageGroup::Channel,
@@ -205,7 +205,10 @@ async fn oldest(store: &DynStore) -> Result<Option<Timestamp>, RpcError> {
 impl Sum {
     fn of(key: String, sums: &UsageSums) -> Self {
         let tokens = &sums.tokens;
-        #[allow(clippy::cast_precision_loss, reason = "below nine million dollars, it is the nearest to the nano-dollar")]
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "below nine million dollars, it is the nearest to the nano-dollar"
+        )]
         let cache_saving_usd = sums.cache_saving as f64 / 1e9;
         let known = sums.unpriced == 0 || sums.cost.as_nanos() > 0;
         Self {

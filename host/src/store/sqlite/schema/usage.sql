@@ -36,6 +36,7 @@ CREATE TABLE usage_sessions (
 ) STRICT;
 
 CREATE INDEX usage_sessions_peer ON usage_sessions (channel, account, peer);
+CREATE INDEX usage_sessions_who ON usage_sessions (peer, channel);
 
 -- By what calls are told apart beside their sessions. There are few.
 CREATE TABLE usage_scopes (
