@@ -35,7 +35,7 @@ pub struct BudgetsConfig {
     pub agents: BTreeMap<AgentName, Limits>,
     /// `[budgets.channels.NAME]`.
     pub channels: BTreeMap<String, Limits>,
-    /// `[budgets.peers]`: of each who writes, by themselves.
+    /// `[budgets.peers]`: of each who writes, by themselves, on each account of a channel.
     pub each_peer: Limits,
     /// `[budgets.peers."CHANNEL:PEER"]`, whole: what a table leaves out is filled in from `[budgets.peers]`.
     pub peers: BTreeMap<PeerName, Limits>,
@@ -93,7 +93,7 @@ impl fmt::Display for Percent {
     }
 }
 
-/// Who writes, on which channel: `CHANNEL:PEER`, the peer as the platform names it.
+/// Who writes, on which channel, whatever the account: `CHANNEL:PEER`, the peer as the platform names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerName {
     /// The channel's name.

@@ -10,7 +10,7 @@ pub(super) fn of(config: &BudgetsConfig, scope: &Scope) -> impl Iterator<Item = 
         Scope::Session(_) => Limits { total: config.session, ..Limits::default() },
         Scope::Agent(name) => config.agents.get(&**name).copied().unwrap_or_default(),
         Scope::Channel(name) => config.channels.get(&**name).copied().unwrap_or_default(),
-        Scope::Peer { channel, peer } if !config.peers.is_empty() => {
+        Scope::Peer { channel, peer, .. } if !config.peers.is_empty() => {
             let name = PeerName { channel: channel.to_string(), peer: peer.to_string() };
             config.peers.get(&name).copied().unwrap_or(config.each_peer)
         }
@@ -23,19 +23,17 @@ pub(super) fn of(config: &BudgetsConfig, scope: &Scope) -> impl Iterator<Item = 
         .filter(|(_, limit)| *limit != Limit::default())
 }
 
-/// The scopes that the config names.
+/// The scopes that the config names, but for peers: on which accounts those are, is not in it.
 pub(super) fn named(config: &BudgetsConfig) -> impl Iterator<Item = Scope> {
     let agents = config.agents.keys().map(|name| Scope::Agent(name.as_str().into()));
     let channels = config.channels.keys().map(|name| Scope::Channel(name.as_str().into()));
-    let peers = config.peers.keys();
-    let peers =
-        peers.map(|name| Scope::Peer { channel: name.channel.as_str().into(), peer: name.peer.as_str().into() });
     let plugins = config.plugins.keys().cloned().map(Scope::Plugin);
-    std::iter::once(Scope::All).chain(agents).chain(channels).chain(peers).chain(plugins)
+    std::iter::once(Scope::All).chain(agents).chain(channels).chain(plugins)
 }
 
 /// Whether nothing is limited at all.
 pub(super) fn is_empty(config: &BudgetsConfig) -> bool {
-    let some_peer = config.each_peer != Limits::default() || config.session != Limit::default();
-    !some_peer && named(config).all(|scope| of(config, &scope).next().is_none())
+    let someone = config.peers.values().chain([&config.each_peer]).any(|limits| *limits != Limits::default());
+    let some = config.session != Limit::default() || someone;
+    !some && named(config).all(|scope| of(config, &scope).next().is_none())
 }

@@ -130,7 +130,8 @@ impl Budgets {
         if self.idle { Vec::new() } else { self.state().missing(&self.config, scopes.iter(), now) }
     }
 
-    /// What is to be loaded before [`Budgets::status`] has a row for every budget that the config names.
+    /// What is to be loaded before [`Budgets::status`] has a row for every budget that the config names, but for
+    /// peers: they have rows once they wrote.
     #[must_use]
     pub fn windows_of_status(&self, now: Timestamp) -> Vec<WindowQuery> {
         if self.idle {

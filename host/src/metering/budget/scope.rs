@@ -17,10 +17,12 @@ pub enum Scope {
     Agent(Arc<str>),
     /// All sessions on a channel, by its name.
     Channel(Arc<str>),
-    /// All sessions of a peer on a channel.
+    /// All sessions with a peer, whichever agents they are with.
     Peer {
         /// The channel's name.
         channel: Arc<str>,
+        /// The account on it: the same name on another may be somebody else's.
+        account: Arc<str>,
         /// The peer, as the platform names it.
         peer: Arc<str>,
     },
@@ -42,14 +44,14 @@ impl Scope {
         }
     }
 
-    /// Which one, unless it is everything. A peer is `CHANNEL:PEER`.
+    /// Which one, unless it is everything. A peer is `CHANNEL:ACCOUNT:PEER`.
     #[must_use]
     pub fn name(&self) -> Option<String> {
         match self {
             Self::All => None,
             Self::Session(session) => Some(session.to_string()),
             Self::Agent(name) | Self::Channel(name) => Some(name.to_string()),
-            Self::Peer { channel, peer } => Some(format!("{channel}:{peer}")),
+            Self::Peer { channel, account, peer } => Some(format!("{channel}:{account}:{peer}")),
             Self::Plugin(name) => Some(name.to_string()),
         }
     }
@@ -84,7 +86,7 @@ impl CallScopes {
             Scope::Session(session.clone()),
             Scope::Agent(session.agent().into()),
             Scope::Channel(Arc::clone(&channel)),
-            Scope::Peer { channel, peer: session.peer().into() },
+            Scope::Peer { channel, account: session.account().into(), peer: session.peer().into() },
         ];
         if let CallCause::Plugin(name) = cause {
             scopes.push(Scope::Plugin(name.clone()));

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 const SESSIONS: [&str; 4] =
-    ["default:clock:x:ann", "default:clock:x:bob", "coder:clock:y:ann", "coder:websocket:local:main"];
+    ["default:clock:x:ann", "default:clock:x:bob", "coder:clock:x:ann", "coder:websocket:local:main"];
 const PLUGINS: [Option<&str>; 3] = [None, Some("echo"), Some("clock")];
 
 #[derive(Debug, Clone)]

@@ -101,19 +101,19 @@ fn each_session_agent_channel_peer_and_plugin_has_a_sum_of_its_own() {
          [budgets.peers]\ndaily = 9_003\n[budgets.peers.'clock:a:b']\ntotal = 9_004\n[budgets.plugins.echo]\ntotal = 9_005",
     );
     desk.spend(Want { session: "coder:clock:x:a%3Ab", ..CALL }, 100, 1);
-    desk.spend(Want { session: "default:clock:y:a%3Ab", ..CALL }, 200, 2);
+    desk.spend(Want { session: "default:clock:x:a%3Ab", ..CALL }, 200, 2);
     desk.spend(Want { session: "default:websocket:local:main", plugin: Some("echo"), ..CALL }, 300, 3);
     assert_eq!(
         desk.shown(),
         [
             "total session coder:clock:x:a%3Ab: 101 tokens + 0 tokens of 9000 tokens",
-            "total session default:clock:y:a%3Ab: 202 tokens + 0 tokens of 9000 tokens",
+            "total session default:clock:x:a%3Ab: 202 tokens + 0 tokens of 9000 tokens",
             "total session default:websocket:local:main: 303 tokens + 0 tokens of 9000 tokens",
             "total agent coder: 101 tokens + 0 tokens of 9001 tokens",
             "total channel clock: 303 tokens + 0 tokens of 9002 tokens",
-            "daily peer clock:a:b: 303 tokens + 0 tokens of 9003 tokens",
-            "total peer clock:a:b: 303 tokens + 0 tokens of 9004 tokens",
-            "daily peer websocket:main: 303 tokens + 0 tokens of 9003 tokens",
+            "daily peer clock:x:a:b: 303 tokens + 0 tokens of 9003 tokens",
+            "total peer clock:x:a:b: 303 tokens + 0 tokens of 9004 tokens",
+            "daily peer websocket:local:main: 303 tokens + 0 tokens of 9003 tokens",
             "total plugin echo: 303 tokens + 0 tokens of 9005 tokens",
         ]
     );

@@ -65,7 +65,7 @@ fn hundreds_of_calls_at_once_never_overspend_together() {
             };
             call.estimate.cache_write_tokens = 0;
             books.lock().expect("books").begin(call);
-            if next(&mut chance) % 8 == 0 {
+            if next(&mut chance).is_multiple_of(8) {
                 books.lock().expect("books").settle(id, TokenUsage::default(), Some(NanoDollars::ZERO));
                 budgets.release(id);
             } else {
