@@ -2,7 +2,7 @@
 //! sandboxed WebAssembly components.
 //!
 //! A module imports only what stands below it: `cli`, `kit`, `gateway`, `agent`, `metering`,
-//! `provider`, `runtime`, `bus`, `store`, `net`, `config`, `secrets`, and `home`, `money` and `text` beneath them all.
+//! `provider`, `runtime`, `bus`, `store`, `net`, `config`, `secrets`, and `home`, `image`, `money` and `text` beneath them all.
 
 pub mod agent;
 pub mod bus;
@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod gateway;
 pub mod home;
+mod image;
 pub mod kit;
 pub mod metering;
 pub mod money;

@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::image::{self, ImageType};
+use crate::image::{self, ImageType};
 use crate::store::{
     Attachment, Block, DynStore, FileId, FileRecord, FileRef, KvExpected, KvKey, KvScope, KvSet, KvSpace, KvValue,
     MAX_FILE_PIECE, Message, SessionKey, StoreError,

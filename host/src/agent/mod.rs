@@ -12,7 +12,6 @@ mod attachments;
 mod context;
 mod courier;
 mod dispatch;
-mod image;
 mod intake;
 mod job;
 mod lane;

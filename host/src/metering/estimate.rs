@@ -1,4 +1,4 @@
-//! How many tokens a text will be, roughly, before a provider has counted them.
+//! How many tokens a text will be, roughly, by its length alone.
 
 use crate::store::{Block, Message, ToolContent};
 

@@ -2,8 +2,8 @@
 
 use std::sync::Mutex;
 
-use super::super::image::tests::png_of;
 use super::*;
+use crate::image::tests::png_of;
 use crate::store::{Accept, Epoch, FileAppend, MemoryLimits, MemoryStore, NewFile, Role, Timestamp, TurnId};
 
 /// Files by their names; of others nothing is to be had.

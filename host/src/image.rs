@@ -2,17 +2,17 @@
 
 /// The largest that a model is shown, in bytes: Anthropic takes 5 MiB of base64 (its documentation of
 /// vision), which is three quarters of it; others take more.
-pub(super) const MAX_BYTES: u64 = (5 << 20) / 4 * 3;
+pub(crate) const MAX_BYTES: u64 = (5 << 20) / 4 * 3;
 
 /// What of a file tells its type, in bytes.
-pub(super) const HEAD: usize = 16;
+pub(crate) const HEAD: usize = 16;
 
 /// The most pixels a side (Anthropic's documentation of vision).
 const MAX_SIDE: u32 = 8_000;
 
 /// A type of image that Anthropic and OpenAI both take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ImageType {
+pub(crate) enum ImageType {
     Png,
     Jpeg,
     Gif,
@@ -21,7 +21,7 @@ pub(super) enum ImageType {
 
 impl ImageType {
     /// By the first bytes of a file.
-    pub(super) fn of(head: &[u8]) -> Option<Self> {
+    pub(crate) fn of(head: &[u8]) -> Option<Self> {
         Some(match head {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Self::Png,
             [0xff, 0xd8, 0xff, ..] => Self::Jpeg,
@@ -31,7 +31,7 @@ impl ImageType {
         })
     }
 
-    pub(super) fn mime_type(self) -> &'static str {
+    pub(crate) fn mime_type(self) -> &'static str {
         match self {
             Self::Png => "image/png",
             Self::Jpeg => "image/jpeg",
@@ -42,14 +42,19 @@ impl ImageType {
 
     /// Whether it has a size, and one that models take: a request with one that has not is refused as
     /// a whole, and so would be every request after it.
-    pub(super) fn is_within_bounds(self, image: &[u8]) -> bool {
-        let size = match self {
+    pub(crate) fn is_within_bounds(self, image: &[u8]) -> bool {
+        let size = self.size(image);
+        size.is_some_and(|(width, height)| [width, height].iter().all(|side| (1..=MAX_SIDE).contains(side)))
+    }
+
+    /// Its width and height in pixels, where the bytes from its beginning hold them.
+    pub(crate) fn size(self, image: &[u8]) -> Option<(u32, u32)> {
+        match self {
             Self::Png => png(image),
             Self::Jpeg => jpeg(image),
             Self::Gif => gif(image),
             Self::WebP => webp(image),
-        };
-        size.is_some_and(|(width, height)| [width, height].iter().all(|side| (1..=MAX_SIDE).contains(side)))
+        }
     }
 }
 
@@ -116,13 +121,13 @@ fn jpeg(image: &[u8]) -> Option<(u32, u32)> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
     /// The head of a PNG of so many pixels.
-    pub(in crate::agent) fn png_of(width: u32, height: u32) -> Vec<u8> {
+    pub(crate) fn png_of(width: u32, height: u32) -> Vec<u8> {
         let mut image = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR".to_vec();
         image.extend_from_slice(&width.to_be_bytes());
         image.extend_from_slice(&height.to_be_bytes());
