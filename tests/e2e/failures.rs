@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Answer, Client, FakeProvider, Gateway, Reply, Transcript, WIRES, Wire, refusal};
+use crate::harness::{Answer, Client, Counts, FakeProvider, Gateway, Reply, Transcript, WIRES, Wire, refusal};
 
 /// A refusal that says what kind it is.
 pub(crate) fn refused(wire: Wire, status: u16, kind: &str) -> Answer {
@@ -198,4 +198,41 @@ async fn a_provider_that_cannot_be_reached_is_told_by_its_name() {
     drop(provider);
     let shown = Client::connect(&gateway).await.ask("Hello?").await;
     check_error(&shown, true, &["anthropic", "127.0.0.1"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_counts_what_was_told_and_what_came_also_of_a_tools_arguments() {
+    let counts = Counts { input: 123_456, output: 9, cache_read: 77, cache_write: 5, cache_write_1h: 0 };
+    // A kilobyte of what was to be written.
+    let half = format!("{{\"text\": \"{}", "word".repeat(256));
+    for wire in WIRES {
+        let reply = Reply::text("Writing.").half_call("call_1", "echo", &half).counts(counts).ends_early();
+        let provider = FakeProvider::scripted(wire, [reply]).await;
+        let gateway = Gateway::builder().provider(&provider).bundled_tools().start().await;
+        let shown = Client::connect(&gateway).await.ask("Write.").await;
+        assert_eq!(shown.error()["code"], -32004, "{wire:?}");
+        let usage = shown.one("usage");
+        assert_eq!(usage["estimated"], true, "{wire:?} {usage}");
+        assert!((200..1000).contains(&usage["output_tokens"].as_u64().expect("a count")), "{wire:?} {usage}");
+        let told = ["input_tokens", "cache_read_tokens", "cache_write_tokens"].map(|name| usage[name].as_u64());
+        match wire {
+            Wire::Anthropic => assert_eq!(told, [Some(123_456), Some(77), Some(5)], "it says so first"),
+            // It would have said so at the end.
+            Wire::OpenAi => assert!((1..10_000).contains(&told[0].expect("a count")), "{usage}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_before_its_first_word_was_read_and_is_counted() {
+    for wire in WIRES {
+        let replies = [Reply::new().ends_early(), Reply::text("Here.")];
+        let provider = FakeProvider::scripted(wire, replies).await;
+        let gateway = Gateway::with(&provider).await;
+        let shown = Client::connect(&gateway).await.ask("Well?").await;
+        assert_eq!(shown.done()["text"], "Here.", "{wire:?}: it is asked again");
+        let estimated: Vec<_> = shown.of("usage").into_iter().map(|usage| usage["estimated"] == true).collect();
+        assert_eq!(estimated, [true, false], "{wire:?}");
+        assert!(shown.of("usage")[0]["input_tokens"].as_u64() > Some(0), "{wire:?}");
+    }
 }
