@@ -11,7 +11,7 @@ use crate::harness::{Builder, Client, Counts, FakeProvider, Gate, Gateway, Reply
 const PRICES: &str = "[prices]\n\"anthropic/claude-test\" = { input = 1, output = 10, cache_read = 0.1, cache_write = 1.25 }\n\
     \"openai/gpt-test\" = { input = 1, output = 10, cache_read = 0.1 }\n";
 
-const COUNTS: Counts = Counts { input: 1_000, output: 500, cache_read: 200, cache_write: 0 };
+const COUNTS: Counts = Counts { input: 1_000, output: 500, cache_read: 200, cache_write: 0, cache_write_1h: 0 };
 
 /// 1,000 in, 200 from the cache, 500 out.
 const COST: f64 = 0.006_02;

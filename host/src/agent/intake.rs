@@ -9,7 +9,6 @@ use super::dispatch::{Dispatcher, Submission, SubmitError, Submitted, said};
 use super::lane::Entry;
 use super::opening::{Coming, Opening};
 use crate::bus::Topic;
-use crate::provider::Request;
 use crate::store::{Accept, Accepted, SessionKey, Timestamp, TurnId};
 
 /// Messages of one transaction, each with its place in the order of its session. While it is held,

@@ -28,7 +28,7 @@ pub(super) struct Opening {
     /// Its record, which is stored with the message of the turn.
     pub(super) call: ModelCall,
     /// What is set aside for it. Where the message is not stored, it is given back.
-    _held: Held,
+    pub(super) _held: Held,
 }
 
 /// What is known of a turn whose message is to be stored.

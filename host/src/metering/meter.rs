@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::budget::{Ask, BudgetError, BudgetRow, Budgets, CallScopes, Scope, Spent, Warning, WindowQuery};
+use super::count::{Asked, Counter, Estimate, FactorRecord};
 use super::price::{Caching, PriceTable, PriceTableError};
-use super::shim::{Counter, Estimate, FactorRecord};
 use super::tally::{ModelTally, Tally};
 use crate::config::{Config, ProviderKind};
 use crate::provider::{CacheLifetime, Request};
@@ -164,7 +164,7 @@ impl Meter {
         let Wanted { id, session, cause, provider, model, request, now } = wanted;
         let inner = &*self.inner;
         let kind = inner.kinds.get(provider).copied();
-        let estimate = self.counter().estimate(provider, model, request).await;
+        let estimate = self.counter().estimate(Asked { session, provider, model }, request).await;
         let price = kind.and_then(|kind| inner.prices.find(kind, provider, model, now));
         let scopes = CallScopes::new(session, &cause);
         let ask = Ask {
@@ -222,7 +222,8 @@ impl Meter {
             (CallOutcome::Failed, _) => inner.budgets.release(call.id),
             (CallOutcome::Finished, Some(estimate)) if !estimated => {
                 let counted = tokens.total().saturating_sub(tokens.output_tokens);
-                if let Some(learnt) = self.counter().learn(&call.provider, &call.model, &estimate, counted) {
+                let asked = Asked { session: &call.session, provider: &call.provider, model: &call.model };
+                if let Some(learnt) = self.counter().learn(asked, &estimate, counted) {
                     let FactorRecord { provider, model, base, counted, calls } = learnt;
                     let name = (provider.clone(), model.clone());
                     self.learnt().insert(name, TokenFactor { provider, model, base, counted, calls });
@@ -354,8 +355,9 @@ fn filter(scope: &Scope) -> UsageFilter {
         Scope::Session(session) => UsageFilter { session: Some(session.clone()), ..all },
         Scope::Agent(name) => UsageFilter { agent: Some(name.to_string()), ..all },
         Scope::Channel(name) => UsageFilter { channel: Some(name.to_string()), ..all },
-        Scope::Peer { channel, peer } => {
-            UsageFilter { channel: Some(channel.to_string()), peer: Some(peer.to_string()), ..all }
+        Scope::Peer { channel, account, peer } => {
+            let [channel, account, peer] = [channel, account, peer].map(|part| Some(part.to_string()));
+            UsageFilter { channel, account, peer, ..all }
         }
         Scope::Plugin(name) => UsageFilter { cause: Some(CallCause::Plugin(name.clone())), ..all },
     }

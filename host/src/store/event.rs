@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Seq, SessionKey, ToolContent, TurnId};
+use super::{Seq, SessionKey, Timestamp, ToolContent, TurnId};
 
 /// One event of a turn: the parameters of a `chat.event` notification.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]

@@ -2,6 +2,7 @@
 
 use super::flaky::{Fault, Flaky};
 use super::*;
+use crate::agent::opening::Opening;
 use crate::provider::CachePolicy;
 use crate::store::{
     Accept, Accepted, FirstCall, LedgerRecord, Message, ModelCallEnd, Seq, Timestamp, TokenUsage, TurnId,
@@ -134,6 +135,7 @@ async fn a_crash_before_the_request_leaves_a_call_that_is_counted_as_an_estimate
     let submitted = bench.submit("p", "one").await?;
     // The process is gone: nobody lets the turn run.
     let estimate = records(&store).await?[0].call.estimate;
+    let sent = TokenUsage { output_tokens: 0, ..estimate };
     let (again, _) = start(&store, Fault::Never).await?;
     again.dispatcher.recover().await?;
     let mut ends = Ends::of(&again, &submitted.session);
@@ -141,7 +143,7 @@ async fn a_crash_before_the_request_leaves_a_call_that_is_counted_as_an_estimate
     assert_eq!(reason(&ends.next().await?), Some((DoneReason::EndTurn, "answer")));
     let records = records(&store).await?;
     let lost = records[0].end.as_ref().ok_or("settled")?;
-    assert_eq!((lost.outcome, lost.estimated, lost.tokens), (CallOutcome::Lost, true, estimate));
+    assert_eq!((lost.outcome, lost.estimated, lost.tokens), (CallOutcome::Lost, true, sent));
     assert_eq!((records.len(), outcome(&records[1])), (2, Some(CallOutcome::Finished)));
     let events = store.events(&submitted.session, None, Seq(0), 100).await?;
     let told = events.iter().filter(|event| matches!(&event.body, EventBody::Usage(_)));
@@ -175,7 +177,9 @@ async fn a_record_of_another_model_than_is_asked_is_closed_and_another_made() ->
     };
     assert_eq!(store.accept(accept.clone()).await?, Accepted::New);
     let request = Arc::new(agent.request(vec![message], CachePolicy::default()));
-    entry.put(&accept, agent, topic, Some(request)).start();
+    let call = accept.first_call().ok_or("a record")?;
+    let opening = Opening { request, call, _held: bench.dispatcher.meter().hold(accept.turn) };
+    entry.put(&accept, agent, topic, Some(opening)).start();
     let call = bench.call().await?;
     let records = records(&store).await?;
     let models: Vec<_> = records.iter().map(|record| (record.call.model.as_str(), outcome(record))).collect();

@@ -81,7 +81,7 @@ async fn begin(
     turn: Turn<'_>,
     work: &mut Work,
     (provider, model): (&str, &str),
-    request: &Request,
+    request: &Arc<Request>,
 ) -> Result<u32, Failure> {
     if let Some(Asked { call, stage: stage @ Stage::Recorded }) = &mut work.asked {
         if call.provider == provider && call.model == model {

@@ -19,6 +19,7 @@ fn request(system: Option<&str>, messages: Vec<Message>, tools: Vec<ToolSpec>) -
         max_tokens: 1_000,
         thinking_tokens: None,
         temperature: None,
+        cache: crate::provider::CachePolicy::default(),
     }
 }
 

@@ -177,6 +177,7 @@ async fn an_attempt_may_write_what_it_was_granted_when_it_began() {
         max_tokens: 1_000,
         thinking_tokens: None,
         temperature: None,
+        cache: crate::provider::CachePolicy::default(),
     };
     let model = ModelRef { provider: Arc::clone(&script) as Arc<dyn Provider>, model: "m".into() };
     let mut call = Models::new(&[model], Arc::new(Jitter::seeded(7))).call(Arc::new(request));
