@@ -5,6 +5,7 @@
 pub mod client;
 pub mod gateway;
 
+mod budget;
 mod channel;
 mod chat;
 mod check;
@@ -88,6 +89,8 @@ enum Command {
     /// Look at plugins, try them, and replace them in a running gateway
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Show what may still be spent
+    Budget(budget::BudgetArgs),
     /// Show what the models consumed, and what it cost
     Usage(usage::UsageArgs),
     /// Print a script that completes exoclaw's commands in a shell
@@ -267,6 +270,7 @@ pub fn run(cli: Cli) -> Result<Exit, CliError> {
             data::run(command, loaded)
         }
         Command::Outbox(command) => client(explicit, |loaded| outbox::run(command, loaded)),
+        Command::Budget(args) => client(explicit, |loaded| budget::run(args, loaded)),
         Command::Usage(args) => client(explicit, |loaded| usage::run(args, loaded)),
         // Who writes a plugin need not have a gateway, nor a config file that is right.
         Command::Plugin(PluginCommand::New(args)) => new::run(&args),

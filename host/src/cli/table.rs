@@ -10,7 +10,13 @@ use crate::text;
 
 /// Names that come first, in this order; the others follow by the alphabet.
 const FIRST: &[&str] = &[
+    "scope",
     "name",
+    "period",
+    "unit",
+    "used",
+    "reserved",
+    "limit",
     "version",
     "demo",
     "address",

@@ -124,6 +124,12 @@ impl Meter {
         Ok((Self { inner: Arc::new(inner) }, told))
     }
 
+    /// Has what counts the tokens of these models at hand, so that the first call of one does not wait for it. Blocks
+    /// for some 15 ms.
+    pub fn warm_up<'a>(&self, models: impl IntoIterator<Item = &'a str>) {
+        self.counter().warm_up(models);
+    }
+
     /// Takes over what a process before this one left: what it learnt, and calls that it did not settle. Those of
     /// turns that are not `open` any more are settled as lost.
     ///
@@ -176,7 +182,7 @@ impl Meter {
             max_tokens: request.max_tokens,
             least_output: least_output(request),
             price,
-            caching: caching(request),
+            caching: caching(kind, request),
         };
         let mut loads = 0;
         let granted = loop {
@@ -369,8 +375,10 @@ fn least_output(request: &Request) -> u32 {
 }
 
 /// What the provider's cache may make of its input.
-fn caching(request: &Request) -> Caching {
+fn caching(kind: Option<ProviderKind>, request: &Request) -> Caching {
     match request.cache.dearest() {
+        // OpenAI writes to its cache unasked, and charges for that with some models.
+        None if kind == Some(ProviderKind::OpenAi) => Caching::Short,
         None => Caching::Off,
         Some(CacheLifetime::FiveMinutes) => Caching::Short,
         Some(CacheLifetime::OneHour) => Caching::Long,
