@@ -7,7 +7,7 @@
 //! A provider that keeps the beginning of a conversation has to be sent the same beginning again. A context that
 //! were always as full as it may be would begin one turn later each time; so where it counts, it is cut seldom, and
 //! then by up to a half ([`Trim::InHops`]). With a context of 4,000 tokens, turns of 300 and the prices of
-//! [`crate::provider::CachePolicy`], a turn then costs a quarter of what it costs without a cache; cut
+//! [`crate::provider::CachePolicy`], a turn then costs a third of what it costs without a cache; cut
 //! each time, it would cost more than without.
 
 use std::sync::Arc;

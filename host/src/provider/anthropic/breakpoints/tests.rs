@@ -136,7 +136,7 @@ fn thinking_is_never_marked() {
     let secret = Block::RedactedThinking { data: "xyz".into() };
     let text = Block::Text { text: "Wait.".into() };
     let paused = |blocks: &[&Block]| {
-        let blocks = blocks.iter().map(|block| Block::clone(block)).collect();
+        let blocks = blocks.iter().copied().cloned().collect();
         let message = Arc::new(Message { role: Role::Assistant, blocks });
         marked(&encoded(&request(&[said(Role::User, "Go."), message], kept(CacheLifetime::FiveMinutes))))
     };
