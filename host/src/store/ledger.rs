@@ -186,3 +186,28 @@ pub trait Ledger: Send + Sync + 'static {
     /// Keeps what was learnt of one model, in place of what was known of it.
     fn save_token_factor(&self, factor: TokenFactor) -> BoxFuture<'_, Result<(), StoreError>>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_was_exported_before_costs_were_known_reads_back() -> Result<(), serde_json::Error> {
+        let tokens = |output| {
+            format!(r#"{{"input_tokens":1,"output_tokens":{output},"cache_read_tokens":3,"cache_write_tokens":4}}"#)
+        };
+        let text = format!(
+            r#"{{"call":{{"id":{{"turn":"01hzzzzzzzzzzzzzzzzz","index":0}},"session":"a:b:c:d","provider":"p","model":"m",
+                "estimate":{},"at":5}},"end":{{"id":{{"turn":"01hzzzzzzzzzzzzzzzzz","index":0}},"tokens":{},
+                "estimated":true,"outcome":"finished","at":9}}}}"#,
+            tokens(0),
+            tokens(2),
+        );
+        let LedgerRecord { call, end } = serde_json::from_str(&text)?;
+        assert_eq!((call.cause, call.reserved_cost), (CallCause::Message, None));
+        let end = end.unwrap_or_else(|| unreachable!("it ended"));
+        assert_eq!((end.tokens.output_tokens, end.tokens.reasoning_tokens, end.tokens.total()), (2, 0, 10));
+        assert_eq!((end.cost, end.price, end.cache_saving), (None, None, None));
+        Ok(())
+    }
+}

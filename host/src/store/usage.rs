@@ -226,9 +226,9 @@ pub struct TokenFactor {
     pub provider: String,
     /// The model, as the provider calls it.
     pub model: String,
-    /// Tokens as they are counted here, over the calls that were learnt from.
+    /// Tokens as they are counted here, over the calls that were learnt from, as whoever learns weighs them.
     pub base: u64,
-    /// Tokens of the same calls, as the provider counted them.
+    /// Tokens of the same calls, as the provider counted them, weighed alike.
     pub counted: u64,
     /// How many calls were learnt from.
     pub calls: u64,

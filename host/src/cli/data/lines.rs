@@ -274,8 +274,8 @@ mod tests {
     fn another_file_and_another_format_are_told() {
         assert_eq!(refused(""), "line 1 is not the first line of an export: this is another kind of file");
         assert_eq!(refused("SQLite format 3\0"), refused(""));
-        let later = "{\"exoclaw\":\"9.1\",\"format\":3,\"more\":true}\n";
-        assert!(refused(later).contains("format 3") && refused(later).contains("9.1"), "{}", refused(later));
+        let later = "{\"exoclaw\":\"9.1\",\"format\":4,\"more\":true}\n";
+        assert!(refused(later).contains("format 4") && refused(later).contains("9.1"), "{}", refused(later));
     }
 
     #[test]

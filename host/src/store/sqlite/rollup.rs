@@ -8,7 +8,8 @@ use super::error::SqlResult;
 use crate::store::usage::QUARTER;
 use crate::store::{ModelCallEnd, SessionKey, Timestamp, UsageSums};
 
-/// An hour, in milliseconds: the width of the sums of sessions.
+/// An hour, in milliseconds: the width of the sums of sessions. With quarters there would be 12 % more of them,
+/// and with days 7 % fewer: people come, say some things, and go.
 pub(super) const HOUR: u64 = 4 * QUARTER;
 
 /// A day, in milliseconds.

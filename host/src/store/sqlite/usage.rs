@@ -19,10 +19,9 @@ enum Source {
     Days,
     /// Sums of a quarter of an hour each, scope by scope.
     Quarters,
-    /// Sums of an hour each, session by session.
+    /// Sums of an hour each, session by session. (An index by time, for who was there lately, would make short spans
+    /// faster where there are a hundred thousand sessions, and every commit slower.)
     Hours,
-    /// The same, hour by hour.
-    LateHours,
     /// The calls themselves.
     Ledger,
 }
@@ -61,7 +60,7 @@ fn collect(
     found: &mut UsageRows,
 ) -> SqlResult<()> {
     let mut left = vec![span.clone()];
-    for &(source, width) in Source::of(query, group, span) {
+    for &(source, width) in Source::of(query, group) {
         let mut edges = Vec::new();
         for span in &left {
             let (whole, rest) = split(span, width);
@@ -77,15 +76,12 @@ fn collect(
 
 impl Source {
     /// Where the whole pieces of a span are read, the widest first; what none of them has is in the ledger.
-    fn of(query: &UsageQuery, group: &UsageGroup, span: &Span) -> &'static [(Self, u64)] {
+    fn of(query: &UsageQuery, group: &UsageGroup) -> &'static [(Self, u64)] {
         let UsageFilter { session, account, peer, .. } = &query.filter;
-        let everyone = session.is_none() && account.is_none() && peer.is_none();
         match group {
-            // To look at everyone for who was there lately would take longer.
-            UsageGroup::Session | UsageGroup::Peer if everyone && span.start > 0 => &[(Self::LateHours, HOUR)],
             UsageGroup::Session | UsageGroup::Peer => &[(Self::Hours, HOUR)],
-            _ if everyone => &[(Self::Days, DAY), (Self::Quarters, QUARTER)],
-            _ => &[(Self::Hours, HOUR)],
+            _ if session.is_some() || account.is_some() || peer.is_some() => &[(Self::Hours, HOUR)],
+            _ => &[(Self::Days, DAY), (Self::Quarters, QUARTER)],
         }
     }
 
@@ -94,9 +90,6 @@ impl Source {
             Self::Days => "usage_scopes k CROSS JOIN usage_days u ON u.scope = k.id",
             Self::Quarters => "usage_scopes k CROSS JOIN usage_quarters u ON u.scope = k.id",
             Self::Hours => "usage_sessions s CROSS JOIN usage_hours u ON u.session = s.id",
-            Self::LateHours => {
-                "usage_hours u INDEXED BY usage_hours_at CROSS JOIN usage_sessions s ON s.id = u.session"
-            }
             Self::Ledger => "ledger u INDEXED BY ledger_at CROSS JOIN usage_sessions s ON s.session = u.session",
         }
     }
@@ -105,14 +98,14 @@ impl Source {
     const fn of_session(self) -> &'static str {
         match self {
             Self::Days | Self::Quarters => "k",
-            Self::Hours | Self::LateHours | Self::Ledger => "s",
+            Self::Hours | Self::Ledger => "s",
         }
     }
 
     /// The table that has the cause, the provider and the model.
     const fn of_call(self) -> &'static str {
         match self {
-            Self::Days | Self::Quarters | Self::Hours | Self::LateHours => "k",
+            Self::Days | Self::Quarters | Self::Hours => "k",
             Self::Ledger => "u",
         }
     }
@@ -178,7 +171,7 @@ impl Statement {
             || provider.is_some()
             || model.is_some()
             || cause.is_some();
-        if calls_are_told_apart && matches!(source, Source::Hours | Source::LateHours) {
+        if calls_are_told_apart && source == Source::Hours {
             sql.push_str(WITH_SCOPES);
         }
         let Conditions { texts, mut values } = wanted;
@@ -186,10 +179,10 @@ impl Statement {
             sql.extend([" WHERE ", &texts.join(" AND ")]);
         }
         match source {
+            _ if key.is_empty() => {}
             // In the order in which they are read. What is of one key is added up by whoever reads it.
             Source::Days | Source::Quarters => sql.push_str(" GROUP BY k.id"),
-            _ if key.is_empty() => {}
-            _ => sql.extend([" GROUP BY ", &key.join(", ")]),
+            Source::Hours | Source::Ledger => sql.extend([" GROUP BY ", &key.join(", ")]),
         }
         if many && source != Source::Ledger {
             sql.extend([" ORDER BY ", &key.join(", "), " LIMIT ?"]);

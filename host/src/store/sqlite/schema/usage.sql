@@ -120,8 +120,6 @@ CREATE TABLE usage_hours (
     PRIMARY KEY (session, at, scope)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX usage_hours_at ON usage_hours (at);
-
 -- How models count tokens, against how they are counted here.
 CREATE TABLE token_factors (
     id INTEGER PRIMARY KEY,
