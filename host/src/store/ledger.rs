@@ -3,10 +3,13 @@
 
 use std::fmt;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use serde::{Deserialize, Serialize};
 
-use super::{CallCause, NanoDollars, Page, SessionKey, StoreError, Timestamp, TokenUsage, TurnId};
+use super::{
+    CallCause, MAX_CALL_COST, NanoDollars, Page, SessionKey, Spent, StoreError, Timestamp, TokenFactor, TokenUsage,
+    TurnId, UsageFilter, UsageGroup, UsageKey, UsageQuery, UsageRow,
+};
 
 /// Names a call of a model: the turn that made it, and which of its calls it was, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -85,12 +88,33 @@ pub struct ModelCallEnd {
     pub at: Timestamp,
 }
 
+impl ModelCall {
+    /// This call, with counts and a cost that can be added up ([`super::MAX_CALL_TOKENS`], [`MAX_CALL_COST`]).
+    pub(super) fn bounded(self) -> Self {
+        let reserved_cost = self.reserved_cost.map(|cost| cost.min(MAX_CALL_COST));
+        Self { estimate: self.estimate.bounded(), reserved_cost, ..self }
+    }
+}
+
+impl ModelCallEnd {
+    /// This end, with counts and costs that can be added up ([`super::MAX_CALL_TOKENS`], [`MAX_CALL_COST`]).
+    pub(super) fn bounded(self) -> Self {
+        let most = i64::try_from(MAX_CALL_COST.as_nanos()).unwrap_or(i64::MAX);
+        Self {
+            tokens: self.tokens.bounded(),
+            cost: self.cost.map(|cost| cost.min(MAX_CALL_COST)),
+            cache_saving: self.cache_saving.map(|saving| saving.clamp(-most, most)),
+            ..self
+        }
+    }
+}
+
 /// A change of the ledger, within a turn's transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LedgerEntry {
     /// A call is about to be made. One whose id is there changes nothing.
     Begin(ModelCall),
-    /// A call ended. Of one that ended before, or was never begun, nothing is changed.
+    /// A call ended. Of one that ended before, or was never begun, nothing is changed: it is added up once.
     Settle(ModelCallEnd),
 }
 
@@ -115,8 +139,11 @@ pub struct LedgerFilter {
     pub until: Option<Timestamp>,
 }
 
-/// The ledger, as the store keeps it. A part of [`super::Store`]; records are written by the
-/// transactions of turns.
+/// The ledger, as the store keeps it, and what is added up of it. A part of [`super::Store`]; records are
+/// written by the transactions of turns.
+///
+/// Neither records nor sums go with a session, or with what is kept of it for long enough. What an engine
+/// that keeps all in memory forgets, it says itself ([`super::MemoryStore`]).
 pub trait Ledger: Send + Sync + 'static {
     /// A page of records in the order of their ids, after `after`.
     fn ledger<'a>(
@@ -125,4 +152,37 @@ pub trait Ledger: Send + Sync + 'static {
         after: Option<ModelCallId>,
         limit: usize,
     ) -> BoxFuture<'a, Result<Page<LedgerRecord, ModelCallId>, StoreError>>;
+
+    /// Calls that were begun and not settled, in the order of their ids, after `after`: when a process
+    /// starts, what the one before it left.
+    fn unsettled(
+        &self,
+        after: Option<ModelCallId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<ModelCall, ModelCallId>, StoreError>>;
+
+    /// Settles calls whose turn is not there to do it: it went with its session. As
+    /// [`LedgerEntry::Settle`] does; all of them, or none.
+    fn settle(&self, ends: Vec<ModelCallEnd>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// A page of sums over calls that ended, in the order of their keys.
+    fn usage(&self, query: UsageQuery) -> BoxFuture<'_, Result<Page<UsageRow, UsageKey>, StoreError>>;
+
+    /// What the calls that are `filter`'s, began at `since` or later and before `until`, and ended
+    /// count against a budget.
+    fn spent(
+        &self,
+        filter: UsageFilter,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+    ) -> BoxFuture<'_, Result<Spent, StoreError>> {
+        let usage = self.usage(UsageQuery { since, until, group: UsageGroup::Total, filter, after: None, limit: 1 });
+        async move { Ok(usage.await?.items.first().map_or_else(Spent::default, |row| Spent::from(&row.sums))) }.boxed()
+    }
+
+    /// What was learnt of how models count tokens, by provider and model.
+    fn token_factors(&self) -> BoxFuture<'_, Result<Vec<TokenFactor>, StoreError>>;
+
+    /// Keeps what was learnt of one model, in place of what was known of it.
+    fn save_token_factor(&self, factor: TokenFactor) -> BoxFuture<'_, Result<(), StoreError>>;
 }

@@ -18,6 +18,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod usage;
 mod words;
 
 use std::collections::{BTreeMap, HashMap};
@@ -32,7 +33,7 @@ use self::outbox::Deliveries;
 use self::pairings::Writers;
 use self::recall::Facts;
 use self::session::Session;
-use super::{SessionKey, StoreError, Timestamp, TurnId};
+use super::{SessionKey, StoreError, Timestamp, TokenFactor, TurnId};
 use crate::config::ByteSize;
 
 /// How much the engine keeps.
@@ -66,6 +67,10 @@ impl Default for MemoryLimits {
 }
 
 /// The in-memory engine.
+///
+/// Of the ledger it keeps the newest 100,000 calls that ended, and as many sums, each over a quarter of an hour of
+/// one session. Sums reach further back than calls; a span that begins or ends within a quarter whose calls are
+/// forgotten misses these.
 #[derive(Debug)]
 pub struct MemoryStore {
     limits: MemoryLimits,
@@ -86,6 +91,8 @@ struct State {
     open: BTreeMap<u64, (SessionKey, TurnId)>,
     next_turn: u64,
     ledger: Records,
+    /// By provider and model.
+    token_factors: BTreeMap<(String, String), TokenFactor>,
     key_values: KeyValues,
     /// What the files of all sessions count.
     files_used: u64,

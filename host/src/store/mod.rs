@@ -26,6 +26,7 @@ mod retention;
 mod schema;
 pub mod sqlite;
 mod turn;
+mod usage;
 
 use std::sync::Arc;
 
@@ -69,6 +70,10 @@ pub use retention::Retention;
 pub use turn::{
     Accept, Accepted, CallAnswered, CallState, Destination, Dispatch, FirstCall, IDEMPOTENCY_WINDOW, Idempotency,
     MAX_ADDRESS, OpenTurn, Resume, Step, TurnEnd, TurnState,
+};
+pub use usage::{
+    MAX_CALL_COST, MAX_CALL_TOKENS, Spent, TokenFactor, UsageFilter, UsageGroup, UsageKey, UsagePeer, UsageQuery,
+    UsageRow, UsageSums,
 };
 
 /// A store, of whichever engine.

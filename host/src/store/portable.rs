@@ -9,13 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     DeliveryId, DeliveryState, Event, EventId, Fact, FactId, Idempotency, LedgerRecord, Pairing, Position, Receipt,
-    Seq, SessionKey, SetAsideId, StoreError, StoredMessage, Timestamp, ToolResult, TurnId,
+    Seq, SessionKey, SetAsideId, StoreError, StoredMessage, Timestamp, TokenFactor, ToolResult, TurnId,
 };
 
 /// The version of the format that this program writes.
-pub const PORTABLE_VERSION: u32 = 2;
+pub const PORTABLE_VERSION: u32 = 3;
 
-/// The oldest version that it reads: 1 knew no destinations, receipts and pairings.
+/// The oldest version that it reads: 1 knew no destinations, receipts and pairings; 2 no costs and causes of
+/// calls, and not how models count tokens.
 pub const OLDEST_PORTABLE_VERSION: u32 = 1;
 
 /// One thing that is kept. What belongs to something comes after it: a session before its messages.
@@ -82,10 +83,15 @@ pub enum Record {
         /// Its result, once there is one.
         result: Option<ToolResult>,
     },
-    /// A record of the ledger.
+    /// A record of the ledger. Sums are not exported: they are made again of the records.
     Ledger {
         /// The record.
         entry: LedgerRecord,
+    },
+    /// How a model counts tokens.
+    TokenFactor {
+        /// What was learnt of it.
+        factor: TokenFactor,
     },
     /// What a plugin keeps under a key.
     Value {

@@ -214,6 +214,25 @@ impl Ledger for Flaky {
     ) -> BoxFuture<'a, Result<Page<LedgerRecord, ModelCallId>, StoreError>> {
         self.inner.ledger(filter, after, limit)
     }
+    fn unsettled(
+        &self,
+        after: Option<ModelCallId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<ModelCall, ModelCallId>, StoreError>> {
+        self.inner.unsettled(after, limit)
+    }
+    fn settle(&self, ends: Vec<ModelCallEnd>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.write(move || self.inner.settle(ends))
+    }
+    fn usage(&self, query: UsageQuery) -> BoxFuture<'_, Result<Page<UsageRow, UsageKey>, StoreError>> {
+        self.inner.usage(query)
+    }
+    fn token_factors(&self) -> BoxFuture<'_, Result<Vec<TokenFactor>, StoreError>> {
+        self.inner.token_factors()
+    }
+    fn save_token_factor(&self, factor: TokenFactor) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.save_token_factor(factor)
+    }
 }
 
 impl Recall for Flaky {

@@ -10,6 +10,7 @@ mod readings;
 mod retention;
 mod sessions;
 mod turns;
+mod usage;
 
 use std::sync::Arc;
 
@@ -26,6 +27,9 @@ pub(super) use self::portable::what_is_exported_is_found_again_where_it_is_impor
 pub(super) use self::retention::what_is_too_old_or_too_much_goes;
 pub(super) use self::sessions::what_is_of_a_session_goes_with_it;
 pub(super) use self::turns::a_page_of_open_turns_goes_on_behind_a_turn_that_ended;
+pub(super) use self::usage::{
+    calls, questions, sums_are_those_of_the_calls, the_last_that_was_learnt_of_a_model_is_kept,
+};
 use super::*;
 
 type Outcome = std::result::Result<(), TestCaseError>;

@@ -319,7 +319,8 @@ impl Both {
             let id = ModelCallId { turn: *turn, index: if begin { index.min(begun) } else { index } };
             if !begin {
                 let (outcome, at) = (CallOutcome::Cut, self.now);
-                let (cost, price, cache_saving) = (None, None, None);
+                let cost = (self.count % 3 > 0).then_some(NanoDollars::from_nanos(self.count));
+                let (price, cache_saving) = (cost.map(|_| "v1".to_owned()), cost.map(|_| -7));
                 return LedgerEntry::Settle(ModelCallEnd {
                     id,
                     tokens,
@@ -337,7 +338,7 @@ impl Both {
                 session: session.clone(),
                 provider: "p".into(),
                 model: "m".into(),
-                cause: CallCause::Message,
+                cause: CallCause::Plugin("calculator".parse().expect("a name")),
                 estimate: tokens,
                 reserved_cost: None,
                 at: self.now,

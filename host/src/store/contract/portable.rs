@@ -45,6 +45,26 @@ async fn fill(store: &dyn Store) -> Tested {
         reserved_cost: None,
         at: Timestamp(4),
     };
+    let ended = ModelCall { id: ModelCallId { turn: first, index: 0 }, session: two.clone(), ..call.clone() };
+    let end = ModelCallEnd {
+        id: ended.id,
+        tokens: TokenUsage {
+            input_tokens: 5,
+            cache_write_tokens: 4,
+            cache_write_1h_tokens: 3,
+            ..TokenUsage::default()
+        },
+        estimated: true,
+        cost: Some(NanoDollars::from_nanos(70)),
+        price: Some("v1".to_owned()),
+        cache_saving: Some(-6),
+        outcome: CallOutcome::Finished,
+        at: Timestamp(5),
+    };
+    let ledger = vec![LedgerEntry::Begin(ended), LedgerEntry::Settle(end)];
+    store.append(Step { ledger, ..step(&two, first) }).await?;
+    let (provider, model) = ("p".to_owned(), "m".to_owned());
+    store.save_token_factor(TokenFactor { provider, model, base: 100, counted: 113, calls: 2 }).await?;
     let event = Event { turn: second, session: one.clone(), seq, body: EventBody::Started };
     let begun = Step { events: vec![Arc::new(event)], ledger: vec![LedgerEntry::Begin(call)], ..step(&one, second) };
     store.dispatch(Dispatch { step: begun, calls: vec!["a".to_owned(), "b".to_owned()] }).await?;
@@ -174,6 +194,18 @@ pub(in crate::store) async fn what_is_exported_is_found_again_where_it_is_import
     assert_eq!(to.pairings(None, Timestamp(9)).await?.len(), 2);
     let sending = to.delivery(DeliveryId(TurnId::new(Timestamp(1), 1))).await?.ok_or("a delivery")?;
     assert_eq!((sending.shown.len(), sending.receipt), (2, Some(Receipt::Read)));
+
+    let query = UsageQuery {
+        since: None,
+        until: None,
+        group: UsageGroup::Session,
+        filter: UsageFilter::default(),
+        after: None,
+        limit: 9,
+    };
+    let usage = to.usage(query.clone()).await?;
+    assert_eq!(usage, from.usage(query).await?, "what was spent is added up, once");
+    assert_eq!(usage.items.iter().map(|row| (row.sums.calls, row.sums.cache_saving)).collect::<Vec<_>>(), [(1, -6)]);
 
     // Of records that cannot all be stored, none is.
     let bad = Record::Value { plugin: "p".into(), agent: None, session: None, key: "k".into(), value: "%".into() };

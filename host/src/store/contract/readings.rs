@@ -153,6 +153,18 @@ async fn ledger(both: &Both) -> Outcome {
         });
         prop_assert_eq!(records, expected.cloned().collect::<Vec<_>>(), "the ledger, of {:?}", filter);
     }
+    let unsettled = pages!(|after| store.unsettled(after, 2));
+    let expected = model.ledger.values().filter(|record| record.end.is_none()).map(|record| record.call.clone());
+    prop_assert_eq!(unsettled, expected.collect::<Vec<_>>(), "what is not settled");
+    for peer in SESSIONS {
+        let filter = UsageFilter { session: Some(session(peer)), ..UsageFilter::default() };
+        let spent = store.spent(filter, None, None).await.map_err(failed)?;
+        let mut expected = UsageSums::default();
+        for LedgerRecord { call, end } in model.ledger.values().filter(|record| record.call.session == session(peer)) {
+            end.iter().for_each(|end| expected.add(&UsageSums::of(call.at, end)));
+        }
+        prop_assert_eq!(spent, Spent::from(&expected), "what {} spent, deleted or not", peer);
+    }
     Ok(())
 }
 

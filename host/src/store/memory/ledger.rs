@@ -5,14 +5,18 @@ use std::ops::Bound;
 
 use futures_util::future::BoxFuture;
 
-use super::{MemoryStore, done, page};
-use crate::store::{Ledger, LedgerEntry, LedgerFilter, LedgerRecord, ModelCall, ModelCallId, Page, StoreError, TurnId};
+use super::usage::{self, Sums};
+use super::{MemoryStore, State, done, page};
+use crate::store::{
+    Ledger, LedgerEntry, LedgerFilter, LedgerRecord, ModelCall, ModelCallEnd, ModelCallId, Page, StoreError,
+    TokenFactor, TurnId, UsageKey, UsageQuery, UsageRow,
+};
 
 /// Records that are kept of calls that ended, and as many of calls whose end never came. The oldest
 /// go: some 40 MB of the one and of the other.
 const MOST: usize = 100_000;
 
-/// The records.
+/// The records, and what is added up of them.
 #[derive(Debug)]
 pub(super) struct Records {
     records: BTreeMap<ModelCallId, LedgerRecord>,
@@ -20,6 +24,7 @@ pub(super) struct Records {
     settled: VecDeque<ModelCallId>,
     unsettled: BTreeSet<ModelCallId>,
     most: usize,
+    sums: Sums,
 }
 
 impl Default for Records {
@@ -30,22 +35,27 @@ impl Default for Records {
 
 impl Records {
     fn bounded(most: usize) -> Self {
-        Self { records: BTreeMap::new(), settled: VecDeque::new(), unsettled: BTreeSet::new(), most }
+        let (records, settled, unsettled) = (BTreeMap::new(), VecDeque::new(), BTreeSet::new());
+        Self { records, settled, unsettled, most, sums: Sums::default() }
     }
 
     /// Makes a change.
     pub(super) fn apply(&mut self, entry: LedgerEntry) {
         match entry {
             LedgerEntry::Begin(call) => self.insert(LedgerRecord { call, end: None }),
-            LedgerEntry::Settle(end) => {
-                let running = self.records.get_mut(&end.id).filter(|record| record.end.is_none());
-                if let Some(record) = running {
-                    self.unsettled.remove(&end.id);
-                    self.settled.push_back(end.id);
-                    record.end = Some(end);
-                    self.forget();
-                }
-            }
+            LedgerEntry::Settle(end) => self.settle(end),
+        }
+    }
+
+    fn settle(&mut self, end: ModelCallEnd) {
+        let running = self.records.get_mut(&end.id).filter(|record| record.end.is_none());
+        if let Some(record) = running {
+            let end = end.bounded();
+            self.unsettled.remove(&end.id);
+            self.settled.push_back(end.id);
+            self.sums.add(&record.call, &end);
+            record.end = Some(end);
+            self.forget();
         }
     }
 
@@ -55,12 +65,17 @@ impl Records {
         if self.records.contains_key(&id) {
             return;
         }
-        if record.end.is_some() {
-            self.settled.push_back(id);
-        } else {
-            self.unsettled.insert(id);
+        let (call, end) = (record.call.bounded(), record.end.map(ModelCallEnd::bounded));
+        match &end {
+            Some(end) => {
+                self.settled.push_back(id);
+                self.sums.add(&call, end);
+            }
+            None => {
+                self.unsettled.insert(id);
+            }
         }
-        self.records.insert(id, record);
+        self.records.insert(id, LedgerRecord { call, end });
         self.forget();
     }
 
@@ -82,6 +97,13 @@ impl Records {
         let all = ModelCallId { turn, index: 0 }..=ModelCallId { turn, index: u32::MAX };
         let records = self.unsettled.range(all).filter_map(|id| self.records.get(id));
         records.map(|record| record.call.clone()).collect()
+    }
+
+    /// All calls that did not end, behind `after`, in the order of their ids.
+    fn all_unsettled(&self, after: Option<ModelCallId>) -> impl Iterator<Item = &ModelCall> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let ids = self.unsettled.range((from, Bound::Unbounded));
+        ids.filter_map(|id| self.records.get(id)).map(|record| &record.call)
     }
 
     /// The records behind `after`, in the order of their ids.
@@ -115,12 +137,49 @@ impl Ledger for MemoryStore {
         let next = items.last().filter(|_| more).map(|record| record.call.id);
         done(Ok(Page { items, next }))
     }
+
+    fn unsettled(
+        &self,
+        after: Option<ModelCallId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<ModelCall, ModelCallId>, StoreError>> {
+        let (items, more) = page(self.state().ledger.all_unsettled(after).cloned(), limit);
+        let next = items.last().filter(|_| more).map(|call| call.id);
+        done(Ok(Page { items, next }))
+    }
+
+    fn settle(&self, ends: Vec<ModelCallEnd>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let mut state = self.state();
+        ends.into_iter().for_each(|end| state.ledger.settle(end));
+        done(Ok(()))
+    }
+
+    fn usage(&self, query: UsageQuery) -> BoxFuture<'_, Result<Page<UsageRow, UsageKey>, StoreError>> {
+        let state = self.state();
+        done(Ok(usage::page(&state.ledger, &state.ledger.sums, &query)))
+    }
+
+    fn token_factors(&self) -> BoxFuture<'_, Result<Vec<TokenFactor>, StoreError>> {
+        done(Ok(self.state().token_factors.values().cloned().collect()))
+    }
+
+    fn save_token_factor(&self, factor: TokenFactor) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.state().save_token_factor(factor);
+        done(Ok(()))
+    }
+}
+
+impl State {
+    /// Keeps what was learnt of a model. There are as many as a config ever named.
+    pub(super) fn save_token_factor(&mut self, factor: TokenFactor) {
+        self.token_factors.insert((factor.provider.clone(), factor.model.clone()), factor);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{CallCause, CallOutcome, ModelCallEnd, SessionKey, Timestamp, TokenUsage};
+    use crate::store::{CallCause, CallOutcome, SessionKey, Timestamp, TokenUsage};
 
     #[test]
     fn the_oldest_records_go_and_calls_that_run_stay() {

@@ -60,6 +60,20 @@ async fn past_the_limit_the_session_idle_longest_goes_and_one_at_work_stays() ->
 }
 
 proptest! {
+    #[test]
+    fn sums_are_those_of_the_calls(calls in contract::calls(), questions in contract::questions()) {
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let store: DynStore = Arc::new(MemoryStore::new(MemoryLimits::default()));
+        tokio.block_on(contract::sums_are_those_of_the_calls(store, calls, questions, async |store| store))?;
+    }
+}
+
+#[tokio::test]
+async fn the_last_that_was_learnt_of_a_model_is_kept() -> Result {
+    contract::the_last_that_was_learnt_of_a_model_is_kept(&MemoryStore::new(MemoryLimits::default())).await
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
     fn every_answer_is_the_models(operations in contract::operations()) {

@@ -47,6 +47,30 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn sums_are_those_of_the_calls(calls in contract::calls(), questions in contract::questions()) {
+        let folder = tempfile::tempdir()?;
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let reopen = async |store: DynStore| -> DynStore {
+            drop(store);
+            let problems = super::verify(&options(folder.path()).path, &mut |_| {}).expect("a store").problems;
+            assert!(problems.is_empty(), "{problems:?}");
+            let store: DynStore = Arc::new(open(folder.path()));
+            store
+        };
+        let store = Arc::new(open(folder.path()));
+        tokio.block_on(contract::sums_are_those_of_the_calls(store, calls, questions, reopen))?;
+    }
+}
+
+#[tokio::test]
+async fn the_last_that_was_learnt_of_a_model_is_kept() -> Result {
+    let folder = tempfile::tempdir()?;
+    contract::the_last_that_was_learnt_of_a_model_is_kept(&open(folder.path())).await
+}
+
 #[tokio::test]
 async fn a_file_is_of_one_session() -> Result {
     let folder = tempfile::tempdir()?;

@@ -3,12 +3,13 @@
 use futures_util::future::{BoxFuture, FutureExt};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
-use super::SqliteStore;
 use super::cells::{corrupt, integer, number, parse, rows, small};
 use super::error::SqlResult;
+use super::rollup::{self, Settled};
+use super::{SqliteStore, factors, usage};
 use crate::store::{
     CallOutcome, Ledger, LedgerEntry, LedgerFilter, LedgerRecord, ModelCall, ModelCallEnd, ModelCallId, NanoDollars,
-    Page, StoreError, Timestamp, TokenUsage, TurnId,
+    Page, StoreError, Timestamp, TokenFactor, TokenUsage, TurnId, UsageKey, UsageQuery, UsageRow,
 };
 
 impl Ledger for SqliteStore {
@@ -20,6 +21,30 @@ impl Ledger for SqliteStore {
     ) -> BoxFuture<'a, Result<Page<LedgerRecord, ModelCallId>, StoreError>> {
         let filter = filter.clone();
         self.db.read(move |connection| page(connection, &filter, after, limit)).boxed()
+    }
+
+    fn unsettled(
+        &self,
+        after: Option<ModelCallId>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Page<ModelCall, ModelCallId>, StoreError>> {
+        self.db.read(move |connection| all_unsettled(connection, after, limit)).boxed()
+    }
+
+    fn settle(&self, ends: Vec<ModelCallEnd>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.db.write(move |connection| ends.into_iter().try_for_each(|end| settle(connection, end))).boxed()
+    }
+
+    fn usage(&self, query: UsageQuery) -> BoxFuture<'_, Result<Page<UsageRow, UsageKey>, StoreError>> {
+        self.db.read(move |connection| usage::page(connection, &query)).boxed()
+    }
+
+    fn token_factors(&self) -> BoxFuture<'_, Result<Vec<TokenFactor>, StoreError>> {
+        self.db.read(factors::all).boxed()
+    }
+
+    fn save_token_factor(&self, factor: TokenFactor) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.db.write(move |connection| factors::put(connection, &factor)).boxed()
     }
 }
 
@@ -73,12 +98,12 @@ fn read_outcome(text: &str) -> SqlResult<CallOutcome> {
 /// Applies a change of the ledger.
 pub(super) fn apply(connection: &Connection, entry: &LedgerEntry) -> SqlResult<()> {
     match entry {
-        LedgerEntry::Begin(call) => begin(connection, call),
-        LedgerEntry::Settle(end) => settle(connection, end),
+        LedgerEntry::Begin(call) => begin(connection, call.clone().bounded()),
+        LedgerEntry::Settle(end) => settle(connection, end.clone()),
     }
 }
 
-fn begin(connection: &Connection, call: &ModelCall) -> SqlResult<()> {
+fn begin(connection: &Connection, call: ModelCall) -> SqlResult<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO ledger (turn, call, session, provider, model, cause, at, expected_input, expected_output,
            expected_cache_read, expected_cache_write, expected_cache_write_1h, expected_reasoning, reserved_cost)
@@ -104,14 +129,17 @@ fn begin(connection: &Connection, call: &ModelCall) -> SqlResult<()> {
     Ok(())
 }
 
-fn settle(connection: &Connection, end: &ModelCallEnd) -> SqlResult<()> {
+/// Notes the end of a call, and adds it to the sums.
+fn settle(connection: &Connection, end: ModelCallEnd) -> SqlResult<()> {
+    let end = end.bounded();
     let mut statement = connection.prepare_cached(
         "UPDATE ledger SET outcome = ?, ended_at = ?, estimated = ?, input = ?, output = ?, cache_read = ?,
            cache_write = ?, cache_write_1h = ?, reasoning = ?, cost = ?, price = ?, cache_saving = ?
-         WHERE turn = ? AND call = ? AND outcome IS NULL",
+         WHERE turn = ? AND call = ? AND outcome IS NULL
+         RETURNING session, cause, provider, model, at",
     )?;
     let [input, output, read, write, write_1h, reasoning] = counts(&end.tokens);
-    statement.execute(params![
+    let values = params![
         outcome(end.outcome),
         integer(end.at.0),
         end.estimated,
@@ -126,8 +154,18 @@ fn settle(connection: &Connection, end: &ModelCallEnd) -> SqlResult<()> {
         end.cache_saving,
         end.id.turn.as_str(),
         end.id.index,
-    ])?;
-    Ok(())
+    ];
+    let settled = statement.query_row(values, |row| {
+        Ok(Settled {
+            session: row.get(0)?,
+            cause: row.get(1)?,
+            provider: row.get(2)?,
+            model: row.get(3)?,
+            at: Timestamp(number(row.get(4)?)),
+        })
+    });
+    // Of one that is not there, or ended before, nothing is added.
+    settled.optional()?.map_or(Ok(()), |settled| rollup::add(connection, &settled, &end))
 }
 
 /// The columns of a [`LedgerRow`].
@@ -223,6 +261,25 @@ impl LedgerRow {
         };
         Ok(LedgerRecord { call, end: end.transpose()? })
     }
+}
+
+/// A page of the calls that were begun and not settled.
+fn all_unsettled(
+    connection: &Connection,
+    after: Option<ModelCallId>,
+    limit: usize,
+) -> SqlResult<Page<ModelCall, ModelCallId>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM ledger INDEXED BY ledger_unsettled WHERE outcome IS NULL AND (turn, call) > (?, ?)
+         ORDER BY turn, call LIMIT ?"
+    ))?;
+    let (turn, index) = after.map_or((String::new(), -1), |after| (after.turn.to_string(), i64::from(after.index)));
+    let found = statement.query_map((turn, index, rows(limit.saturating_add(1))), LedgerRow::of)?;
+    let mut items = found.map(|row| Ok(row?.read()?.call)).collect::<SqlResult<Vec<_>>>()?;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|call| call.id);
+    Ok(Page { items, next })
 }
 
 /// The calls of models that a turn began and that are not settled.

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::connection::beside;
-use super::error::{OpenError, explain};
+use super::error::{OpenError, SqlError, SqlResult, explain};
 use super::maintain::copy;
+use super::rollup;
 
 /// Marks a database as a store of this program: `exoc`. SQLite's header has a field for it.
 const APPLICATION_ID: i32 = 0x6578_6f63;
@@ -17,14 +18,22 @@ pub(super) struct Migration {
     /// The version that it leads to, from the one before it.
     pub(super) to: u32,
     /// What it does, in this order. Foreign keys are checked at its end, so that tables can be rebuilt.
-    pub(super) sql: &'static [&'static str],
+    sql: &'static [&'static str],
+    /// What it does then, where no statement can do it.
+    then: Option<fn(&Connection) -> SqlResult<()>>,
+}
+
+impl Migration {
+    pub(super) const fn new(to: u32, sql: &'static [&'static str]) -> Self {
+        Self { to, sql, then: None }
+    }
 }
 
 /// All of them, in order. One that was released is never changed.
 pub(super) const MIGRATIONS: &[Migration] = &[
-    Migration { to: 1, sql: &[include_str!("schema/sessions.sql"), include_str!("schema/rest.sql")] },
-    Migration { to: 2, sql: &[include_str!("schema/channels.sql")] },
-    Migration { to: 3, sql: &[include_str!("schema/usage.sql")] },
+    Migration::new(1, &[include_str!("schema/sessions.sql"), include_str!("schema/rest.sql")]),
+    Migration::new(2, &[include_str!("schema/channels.sql")]),
+    Migration { then: Some(rollup::fill), ..Migration::new(3, &[include_str!("schema/usage.sql")]) },
 ];
 
 /// What a file holds.
@@ -83,12 +92,15 @@ pub(super) fn migrate(
             from
         }
     };
-    let failed = |from: u32, to: u32, error: &rusqlite::Error| match from {
-        0 => OpenError::sqlite(path, error),
-        _ => OpenError::Migration { path: path.to_owned(), from, to, reason: explain(error) },
+    let failed = |from: u32, to: u32, error: &SqlError| match (from, error) {
+        (0, SqlError::Sqlite(error)) => OpenError::sqlite(path, error),
+        (_, SqlError::Sqlite(error)) => {
+            OpenError::Migration { path: path.to_owned(), from, to, reason: explain(error) }
+        }
+        (_, error) => OpenError::Migration { path: path.to_owned(), from, to, reason: error.to_string() },
     };
     // Tables are rebuilt under their rows' references; each step checks them at its end.
-    connection.pragma_update(None, "foreign_keys", false).map_err(|error| failed(version, to, &error))?;
+    connection.pragma_update(None, "foreign_keys", false).map_err(|error| failed(version, to, &error.into()))?;
     let from = version;
     for migration in migrations.iter().filter(|migration| migration.to > from) {
         if let Err(error) = apply(connection, migration) {
@@ -97,21 +109,25 @@ pub(super) fn migrate(
         }
         version = migration.to;
     }
-    connection.pragma_update(None, "foreign_keys", true).map_err(|error| failed(version, to, &error))
+    connection.pragma_update(None, "foreign_keys", true).map_err(|error| failed(version, to, &error.into()))
 }
 
-fn apply(connection: &Connection, migration: &Migration) -> rusqlite::Result<()> {
+fn apply(connection: &Connection, migration: &Migration) -> SqlResult<()> {
     connection.execute_batch("BEGIN EXCLUSIVE")?;
     for sql in migration.sql {
         connection.execute_batch(sql)?;
     }
+    if let Some(then) = migration.then {
+        then(connection)?;
+    }
     let dangling = connection.prepare("PRAGMA foreign_key_check")?.exists([])?;
     if dangling {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY);
-        return Err(rusqlite::Error::SqliteFailure(code, Some("rows refer to rows that are not there".to_owned())));
+        let reason = "rows refer to rows that are not there".to_owned();
+        return Err(rusqlite::Error::SqliteFailure(code, Some(reason)).into());
     }
     // Both are part of the transaction.
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", migration.to)?;
-    connection.execute_batch("COMMIT")
+    Ok(connection.execute_batch("COMMIT")?)
 }

@@ -16,6 +16,7 @@ mod counters;
 mod db;
 mod error;
 mod events;
+mod factors;
 mod files;
 mod health;
 mod kv;
@@ -31,6 +32,7 @@ mod readers;
 mod recall;
 mod recent_cache;
 mod retain;
+mod rollup;
 mod sessions;
 mod store;
 mod task;
@@ -39,6 +41,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod usage;
 mod writer;
 
 use std::path::PathBuf;

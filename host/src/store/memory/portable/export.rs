@@ -17,9 +17,23 @@ type Lazy<'a> = Box<dyn FnOnce() -> Option<Record> + 'a>;
 type Records<'a> = Box<dyn Iterator<Item = Lazy<'a>> + 'a>;
 
 /// All parts, in the order of their records.
-const PARTS: [fn(&State) -> Records<'_>; 15] = [
-    sessions, messages, turns, events, calls, values, files, channels, seen, set_aside, deliveries, pairings, facts,
-    ledger, counters,
+const PARTS: [fn(&State) -> Records<'_>; 16] = [
+    sessions,
+    messages,
+    turns,
+    events,
+    calls,
+    values,
+    files,
+    channels,
+    seen,
+    set_aside,
+    deliveries,
+    pairings,
+    facts,
+    ledger,
+    token_factors,
+    counters,
 ];
 
 /// The next records, up to about so many bytes, and where the ones after them begin: behind so many
@@ -249,6 +263,11 @@ fn facts(state: &State) -> Records<'_> {
 
 fn ledger(state: &State) -> Records<'_> {
     Box::new(state.ledger.after(None).map(|record| lazy(|| Some(Record::Ledger { entry: record.clone() }))))
+}
+
+fn token_factors(state: &State) -> Records<'_> {
+    let factors = state.token_factors.values();
+    Box::new(factors.map(|factor| lazy(|| Some(Record::TokenFactor { factor: factor.clone() }))))
 }
 
 fn counters(state: &State) -> Records<'_> {

@@ -156,6 +156,10 @@ impl Known<'_> {
                 }
                 Box::new(move |state, _| state.ledger.insert(entry))
             }
+            Record::TokenFactor { factor } => Box::new(move |state, _| {
+                let known = (factor.provider.clone(), factor.model.clone());
+                state.token_factors.entry(known).or_insert(factor);
+            }),
             Record::Value { plugin, agent, session, key, value } => {
                 let scope = match (agent, session) {
                     (None, None) => KvScope::Plugin,

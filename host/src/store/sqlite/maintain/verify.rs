@@ -105,6 +105,41 @@ pub(in super::super) const CHECKS: &[Check] = &[
         tables: &["turns", "destinations"],
         sql: "SELECT t.turn FROM destinations d JOIN turns t ON t.id = d.turn WHERE t.open = 0",
     },
+    Check {
+        what: "what was spent adds up to something else than the ledger's records",
+        tables: &["ledger", "usage_sessions", "usage_scopes", "usage_quarters"],
+        sql: "SELECT 'the quarter of an hour from ' || datetime(at / 1000, 'unixepoch') || ': ' || sum(calls) || ' calls, ' \
+                || sum(tokens) || ' tokens and ' || sum(cost) || ' nano-dollars too many' \
+              FROM (SELECT scope, at, calls, input + output + cache_read + cache_write AS tokens, cost FROM usage_quarters \
+                    UNION ALL SELECT k.id, l.at - l.at % 900000, -1, \
+                      -(l.input + l.output + l.cache_read + l.cache_write), -coalesce(l.cost, 0) \
+                    FROM ledger l LEFT JOIN usage_sessions s ON s.session = l.session \
+                    LEFT JOIN usage_scopes k ON k.agent = s.agent AND k.channel = s.channel AND k.cause = l.cause \
+                      AND k.provider = l.provider AND k.model = l.model WHERE l.outcome IS NOT NULL) \
+              GROUP BY scope, at HAVING sum(calls) <> 0 OR sum(tokens) <> 0 OR sum(cost) <> 0",
+    },
+    Check {
+        what: "what was spent in a day is something else than in its quarters of an hour",
+        tables: &["usage_days", "usage_quarters"],
+        sql: "SELECT date(at / 1000, 'unixepoch') || ': ' || sum(calls) || ' calls, ' || sum(tokens) || ' tokens and ' \
+                || sum(cost) || ' nano-dollars too many' \
+              FROM (SELECT scope, at, calls, input + output + cache_read + cache_write AS tokens, cost FROM usage_days \
+                    UNION ALL SELECT scope, at - at % 86400000, -calls, \
+                      -(input + output + cache_read + cache_write), -cost FROM usage_quarters) \
+              GROUP BY scope, at HAVING sum(calls) <> 0 OR sum(tokens) <> 0 OR sum(cost) <> 0",
+    },
+    Check {
+        what: "what a session spent adds up to something else than its records in the ledger",
+        tables: &["ledger", "usage_sessions", "usage_scopes", "usage_hours"],
+        sql: "SELECT coalesce(s.session, 'no session') || ': ' || sum(calls) || ' calls, ' || sum(tokens) || ' tokens and ' \
+                || sum(cost) || ' nano-dollars too many' \
+              FROM (SELECT session, at, calls, input + output + cache_read + cache_write AS tokens, cost FROM usage_hours \
+                    UNION ALL SELECT s.id, l.at - l.at % 3600000, -1, \
+                      -(l.input + l.output + l.cache_read + l.cache_write), -coalesce(l.cost, 0) \
+                    FROM ledger l LEFT JOIN usage_sessions s ON s.session = l.session WHERE l.outcome IS NOT NULL) u \
+              LEFT JOIN usage_sessions s ON s.id = u.session \
+              GROUP BY u.session, at HAVING sum(calls) <> 0 OR sum(tokens) <> 0 OR sum(cost) <> 0",
+    },
 ];
 
 /// Something that is wrong.

@@ -9,7 +9,7 @@ use super::super::counters::{self, Counter};
 use super::super::error::SqlResult;
 use super::super::ledger::{self, LedgerRow};
 use super::super::messages::MessageRow;
-use super::super::{events, outbox, pairings, recall};
+use super::super::{events, factors, outbox, pairings, recall};
 use crate::store::portable::Written;
 use crate::store::{
     EventId, ExportCursor, FactId, Idempotency, PortableDestination, Position, Record, Seq, SessionKey, SetAsideId,
@@ -29,7 +29,7 @@ struct Part {
 const BEGINNING: &str = "-1";
 
 /// All tables, in the order of their records.
-const PARTS: [Part; 15] = [
+const PARTS: [Part; 16] = [
     Part { name: "sessions", sql: sessions, read: session },
     Part { name: "messages", sql: messages, read: message },
     Part { name: "turns", sql: turns, read: turn },
@@ -45,6 +45,7 @@ const PARTS: [Part; 15] = [
     Part { name: "pairings", sql: pairings, read: pairing },
     Part { name: "facts", sql: facts, read: fact },
     Part { name: "ledger", sql: ledger_records, read: ledger_record },
+    Part { name: "token_factors", sql: token_factors, read: token_factor },
 ];
 
 /// The part behind the last: the counters.
@@ -359,6 +360,15 @@ fn ledger_records() -> String {
 
 fn ledger_record(row: &Row<'_>) -> SqlResult<Record> {
     Ok(Record::Ledger { entry: LedgerRow::of(row)?.read()? })
+}
+
+fn token_factors() -> String {
+    let columns = factors::COLUMNS;
+    format!("SELECT {columns}, id, 0 FROM token_factors WHERE id > ?1 ORDER BY id")
+}
+
+fn token_factor(row: &Row<'_>) -> SqlResult<Record> {
+    Ok(Record::TokenFactor { factor: factors::read(row)? })
 }
 
 fn counters(connection: &Connection) -> SqlResult<Record> {

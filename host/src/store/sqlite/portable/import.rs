@@ -12,7 +12,7 @@ use super::super::error::{SqlError, SqlResult};
 use super::super::files::File;
 use super::super::kv::Space;
 use super::super::sessions::existing;
-use super::super::{events, ledger, messages, outbox, pairings, turns};
+use super::super::{events, factors, ledger, messages, outbox, pairings, turns};
 use crate::store::{
     Destination, Event, FILE_OVERHEAD, Fact, FileId, FileName, Idempotency, KvKey, KvScope, KvSpace, KvValue,
     LedgerEntry, LedgerRecord, MAX_ADDRESS, MAX_CHANNEL_STATE, MAX_FACT, MAX_SET_ASIDE, MimeType, Pairing,
@@ -91,6 +91,7 @@ pub(super) fn one(connection: &Connection, record: Record) -> SqlResult<()> {
             )
         }
         Record::Ledger { entry } => put_ledger(connection, entry),
+        Record::TokenFactor { factor } => factors::put_new(connection, &factor),
         Record::Value { plugin, agent, session, key, value } => {
             let scope = match (agent, session) {
                 (None, None) => KvScope::Plugin,

@@ -11,15 +11,15 @@ use super::super::{CopyError, MaintainError, Problem, Progress, Verified};
 use super::*;
 
 /// A store with a counter, references and a full-text index.
-const RICH: &[Migration] = &[Migration {
-    to: 1,
-    sql: &[
+const RICH: &[Migration] = &[Migration::new(
+    1,
+    &[
         "CREATE TABLE item (key INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;",
         "CREATE TABLE part (item INTEGER NOT NULL REFERENCES item) STRICT; CREATE INDEX part_item ON part (item);",
         "CREATE TABLE total (items INTEGER NOT NULL) STRICT; INSERT INTO total VALUES (0);",
         "CREATE VIRTUAL TABLE word USING fts5(text); INSERT INTO word(word, rank) VALUES('secure-delete', 1);",
     ],
-}];
+)];
 
 const TOTALS: &[Check] = &[
     Check {

@@ -18,7 +18,7 @@ use crate::store::StoreError;
 
 /// A store of version 1 with a table of items.
 const ONE: &[Migration] =
-    &[Migration { to: 1, sql: &["CREATE TABLE item (key INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;"] }];
+    &[Migration::new(1, &["CREATE TABLE item (key INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;"])];
 
 fn options(path: &Path) -> SqliteOptions {
     SqliteOptions {

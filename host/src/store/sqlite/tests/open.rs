@@ -7,20 +7,20 @@ use super::super::connection::beside;
 use super::super::migrate::{MIGRATIONS, backup_of};
 use super::*;
 use crate::store::{
-    DeliveryFilter, DeliveryId, DeliveryState, Epoch, NewDelivery, Outbox, Resume, SessionKey, Store, Timestamp, TurnId,
+    CallCause, CallOutcome, DeliveryFilter, DeliveryId, DeliveryState, Epoch, Ledger, LedgerFilter, MAX_CALL_TOKENS,
+    ModelCallEnd, NanoDollars, NewDelivery, Outbox, Resume, SessionKey, Store, Timestamp, TokenUsage, TurnId,
+    UsageFilter, UsageGroup, UsageKey, UsageQuery, UsageSums,
 };
 
 /// The store of [`ONE`], one version on.
 const TWO: &[Migration] = &[
     ONE[0],
-    Migration { to: 2, sql: &["ALTER TABLE item ADD COLUMN size INTEGER;", "UPDATE item SET size = length(text);"] },
+    Migration::new(2, &["ALTER TABLE item ADD COLUMN size INTEGER;", "UPDATE item SET size = length(text);"]),
 ];
 
 /// As [`TWO`], but the last statement fails.
-const BROKEN: &[Migration] = &[
-    ONE[0],
-    Migration { to: 2, sql: &["ALTER TABLE item ADD COLUMN size INTEGER;", "UPDATE no_such_table SET size = 1;"] },
-];
+const BROKEN: &[Migration] =
+    &[ONE[0], Migration::new(2, &["ALTER TABLE item ADD COLUMN size INTEGER;", "UPDATE no_such_table SET size = 1;"])];
 
 fn pragma(connection: &Connection, name: &str) -> String {
     let value: rusqlite::types::Value = connection.pragma_query_value(None, name, |row| row.get(0)).unwrap();
@@ -248,4 +248,93 @@ async fn a_store_of_the_first_version_keeps_all_it_holds_and_takes_what_channels
         Ok(connection.query_row("SELECT count(*) FROM deliveries", [], |row| row.get::<_, i64>(0))?)
     });
     assert_eq!(count.await.unwrap(), 2, "the copy is as it was, for the program that wrote it");
+}
+
+/// The ledger of a store of the second version: calls of two sessions, one that runs, and one with a count that
+/// none can have.
+const SECOND: &str = "
+    INSERT INTO ledger (turn, call, session, provider, model, at, expected_input, expected_output, expected_cache_read,
+        expected_cache_write, outcome, ended_at, estimated, input, output, cache_read, cache_write)
+    VALUES
+        ('01hzzzzzzzzzzzzzzzz1', 0, 'main:telegram:1:a%3Ann', 'p', 'm', 1700000000000, 9, 0, 0, 0,
+            'finished', 1700000001000, 0, 10, 20, 30, 40),
+        ('01hzzzzzzzzzzzzzzzz1', 1, 'main:telegram:1:a%3Ann', 'p', 'm', 1700000001000, 9, 0, 0, 0,
+            'cut', 1700000001500, 1, 1, 2, 3, 4),
+        ('01hzzzzzzzzzzzzzzzz2', 0, 'main:telegram:1:bob', 'p', 'n', 1700009000000, 9, 0, 0, 0,
+            'failed', 1700009000100, 0, 0, 0, 0, 0),
+        ('01hzzzzzzzzzzzzzzzz3', 0, 'main:telegram:1:bob', 'p', 'n', 1700009000000, 9, 0, 0, 0,
+            NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+        ('01hzzzzzzzzzzzzzzzz4', 0, 'main:telegram:1:bob', 'p', 'n', 1700009000000, 9, 0, 0, 0,
+            'finished', 1700009000100, 0, 9223372036854775807, 0, 0, 0);";
+
+#[tokio::test]
+async fn a_store_of_the_second_version_keeps_its_ledger_and_adds_it_up() {
+    let (_folder, path) = place();
+    let db = Db::open_with(&options(&path), &MIGRATIONS[..2]).unwrap();
+    db.write(|connection| Ok(connection.execute_batch(SECOND)?)).await.unwrap();
+    drop(db);
+
+    let store = SqliteStore::open(options(&path)).unwrap();
+    let records = store.ledger(&LedgerFilter::default(), None, 9).await.unwrap().items;
+    assert_eq!(records.len(), 5);
+    let first = records[0].end.as_ref().unwrap();
+    assert_eq!((first.tokens.input_tokens, first.tokens.cache_write_tokens), (10, 40));
+    assert_eq!((first.cost, &first.price, first.tokens.reasoning_tokens), (None, &None, 0));
+    assert!(records.iter().all(|record| record.call.cause == CallCause::Message));
+    assert_eq!(records[4].end.as_ref().unwrap().tokens.input_tokens, MAX_CALL_TOKENS);
+    let unsettled = store.unsettled(None, 9).await.unwrap().items;
+    assert_eq!(unsettled.iter().map(|call| call.id).collect::<Vec<_>>(), [records[3].call.id]);
+
+    let query = |group| UsageQuery {
+        since: None,
+        until: Some(Timestamp(1_700_009_000_000)),
+        group,
+        filter: UsageFilter::default(),
+        after: None,
+        limit: 9,
+    };
+    for group in [UsageGroup::Peer, UsageGroup::Model] {
+        let rows = store.usage(query(group)).await.unwrap().items;
+        let [row] = &rows[..] else { panic!("{rows:?}") };
+        let UsageSums { calls, estimated, cut, unpriced, tokens, duration_ms, .. } = row.sums;
+        assert_eq!((calls, estimated, cut, unpriced, tokens.total(), duration_ms), (2, 1, 1, 2, 110, 1_500));
+        match &row.key {
+            UsageKey::Peer(peer) => assert_eq!(peer.peer, "a:nn"),
+            key => assert_eq!(*key, UsageKey::Model { provider: "p".into(), model: "m".into() }),
+        }
+    }
+    // A call that ended is added to what is there.
+    let (id, outcome) = (records[3].call.id, CallOutcome::Lost);
+    let (tokens, cost) = (TokenUsage { output_tokens: 7, ..TokenUsage::default() }, Some(NanoDollars::from_nanos(3)));
+    let at = Timestamp(1_700_009_000_400);
+    let end = ModelCallEnd { id, tokens, estimated: true, cost, price: None, cache_saving: None, outcome, at };
+    store.settle(vec![end]).await.unwrap();
+    let filter = UsageFilter { model: Some("n".into()), ..UsageFilter::default() };
+    let spent = store.spent(filter, Some(Timestamp(1_700_009_000_000)), None).await.unwrap();
+    assert_eq!((spent.tokens, spent.cost.as_nanos(), spent.unpriced), (MAX_CALL_TOKENS + 7, 3, 1));
+    drop(store);
+
+    let problems = super::super::verify(&path, &mut |_| {}).unwrap().problems;
+    assert!(problems.is_empty(), "{problems:?}");
+    assert!(backup_of(&path, 2).exists());
+}
+
+#[tokio::test]
+async fn sums_that_differ_from_the_ledger_are_found() {
+    let (_folder, path) = place();
+    let db = Db::open_with(&options(&path), &MIGRATIONS[..2]).unwrap();
+    db.write(|connection| Ok(connection.execute_batch(SECOND)?)).await.unwrap();
+    drop(db);
+    let db = Db::open(&options(&path)).unwrap();
+    let broken = "UPDATE usage_quarters SET cost = cost + 5 WHERE cut = 1; UPDATE usage_days SET cost = cost + 12;
+        DELETE FROM usage_hours WHERE cut = 1;";
+    db.write(|connection| Ok(connection.execute_batch(broken)?)).await.unwrap();
+    drop(db);
+    let problems = super::super::verify(&path, &mut |_| {}).unwrap().problems;
+    let places: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    let [quarter, day, next, session] = &places[..] else { panic!("{places:?}") };
+    assert!(quarter.contains("2023-11-14 22:00:00: 0 calls, 0 tokens and 5 nano-dollars too many"), "{places:?}");
+    assert!(day.contains("2023-11-14: 0 calls, 0 tokens and 7 nano-dollars too many"), "{places:?}");
+    assert!(next.contains("2023-11-15: 0 calls, 0 tokens and 12 nano-dollars too many"), "{places:?}");
+    assert!(session.contains("main:telegram:1:a%3Ann: -2 calls, -110 tokens and 0 nano-dollars"), "{places:?}");
 }
