@@ -63,7 +63,7 @@ fn hundreds_of_calls_at_once_never_overspend_together() {
                 match budgets.reserve(&ask, now) {
                     Err(BudgetError::NotLoaded(queries)) => {
                         for query in queries {
-                            let spent = books.lock().expect("books").spent(&query.scope, query.span);
+                            let spent = books.lock().expect("books").sum(&query.scope, query.span);
                             budgets.load(&query, spent, now);
                         }
                     }
