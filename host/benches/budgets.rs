@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use exoclaw::config::{Config, ProviderKind};
-use exoclaw::metering::{Ask, Budgets, Caching, CallScopes, Price, PriceTable, Spent};
-use exoclaw::store::{CallCause, ModelCallId, SessionKey, Timestamp, TokenUsage, TurnId};
+use exoclaw::metering::{Ask, Budgets, Caching, CallScopes, Price, PriceTable};
+use exoclaw::store::{CallCause, ModelCallId, SessionKey, Spent, Timestamp, TokenUsage, TurnId};
 
 /// Limits of every kind, none of them near.
 const CONFIG: &str = "[budgets]\nsession = 1_000_000_000_000\ndaily = 1_000_000_000_000\nmonthly_usd = 1_000_000_000\n\

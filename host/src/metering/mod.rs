@@ -15,8 +15,8 @@ mod tally;
 mod when;
 
 pub use budget::{
-    Ask, BudgetError, BudgetRow, Budgets, CallScopes, Granted, Period, Quantity, Scope, Shortage, Span, Spent, Unit,
-    Warning, WindowQuery,
+    Ask, BudgetError, BudgetRow, Budgets, CallScopes, Granted, Period, Quantity, Scope, Shortage, Span, Unit, Warning,
+    WindowQuery,
 };
 pub use count::{Asked, Certainty, Counter, Encoding, Estimate, FactorRecord};
 pub use estimate::{message_tokens, text_tokens};

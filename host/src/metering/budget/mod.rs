@@ -22,13 +22,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use calendar::{Period, Span};
 pub use error::{BudgetError, Shortage, Warning};
-pub use quantity::{Quantity, Spent, Unit};
+pub use quantity::{Quantity, Unit};
 pub use scope::{CallScopes, Scope};
 pub use window::BudgetRow;
 
 use super::price::{Caching, Price};
 use crate::config::BudgetsConfig;
-use crate::store::{ModelCall, ModelCallId, NanoDollars, Timestamp, TokenUsage};
+use crate::store::{
+    CallCause, ModelCall, ModelCallId, NanoDollars, Spent, Timestamp, TokenUsage, UsageFilter, UsagePeer,
+};
+use quantity::Amount;
 use state::State;
 
 /// Holds all spending to the config's limits.
@@ -92,6 +95,25 @@ pub struct WindowQuery {
     issue: u64,
 }
 
+impl WindowQuery {
+    /// Which calls of the ledger are the scope's. Those that began in the span are to be added up.
+    #[must_use]
+    pub fn filter(&self) -> UsageFilter {
+        let none = UsageFilter::default();
+        match self.scope.clone() {
+            Scope::All => none,
+            Scope::Session(session) => UsageFilter { session: Some(session), ..none },
+            Scope::Agent(name) => UsageFilter { agent: Some(name.to_string()), ..none },
+            Scope::Channel(name) => UsageFilter { channel: Some(name.to_string()), ..none },
+            Scope::Peer { channel, account, peer } => {
+                let [channel, account, peer] = [channel, account, peer].map(|part| part.to_string());
+                UsageFilter { peer: Some(UsagePeer { channel, account, peer }), ..none }
+            }
+            Scope::Plugin(name) => UsageFilter { cause: Some(CallCause::Plugin(name)), ..none },
+        }
+    }
+}
+
 impl Budgets {
     /// Nothing spent yet; what was, is loaded.
     #[must_use]
@@ -109,7 +131,7 @@ impl Budgets {
         let mut state = self.state();
         for call in calls {
             let scopes = CallScopes::new(&call.session, &call.cause);
-            let amount = Spent::of(&call.estimate, call.reserved_cost);
+            let amount = Amount::of(&call.estimate, call.reserved_cost);
             let granted = Granted {
                 max_tokens: u32::try_from(call.estimate.output_tokens).unwrap_or(u32::MAX),
                 reserved_cost: call.reserved_cost,
@@ -145,7 +167,7 @@ impl Budgets {
     /// and the window is named again.
     pub fn load(&self, query: &WindowQuery, spent: Spent, now: Timestamp) {
         if !self.idle {
-            self.state().load(&self.config, query, spent, now);
+            self.state().load(&self.config, query, spent.into(), now);
         }
     }
 
@@ -168,14 +190,14 @@ impl Budgets {
     /// Gives the warnings that are due: each threshold of a window once, and of several the highest.
     #[must_use = "the owner is to be told"]
     pub fn settle(&self, id: ModelCallId, usage: &TokenUsage, cost: Option<NanoDollars>) -> Vec<Warning> {
-        if self.idle { Vec::new() } else { self.state().settle(&self.config, id, Spent::of(usage, cost)) }
+        if self.idle { Vec::new() } else { self.state().settle(&self.config, id, Amount::of(usage, cost)) }
     }
 
     /// Gives back all that a call had set aside, which reached no provider.
     pub fn release(&self, id: ModelCallId) {
         if !self.idle {
             // Nothing spent crosses no threshold.
-            self.state().settle(&self.config, id, Spent::default());
+            self.state().settle(&self.config, id, Amount::default());
         }
     }
 

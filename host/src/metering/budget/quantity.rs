@@ -2,24 +2,27 @@
 
 use std::fmt;
 
-use crate::store::{NanoDollars, TokenUsage};
+use crate::store::{NanoDollars, Spent, TokenUsage};
 
 /// What was spent, or is set aside: both of it, whatever is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Spent {
+pub(super) struct Amount {
     /// Input, cached input and output tokens together.
-    pub tokens: u64,
+    pub(super) tokens: u64,
     /// What is known of their cost.
-    pub cost: NanoDollars,
+    pub(super) cost: NanoDollars,
 }
 
-impl Spent {
+impl From<Spent> for Amount {
+    fn from(spent: Spent) -> Self {
+        Self { tokens: spent.tokens, cost: spent.cost }
+    }
+}
+
+impl Amount {
     /// What a call consumed. One whose cost is not known adds none.
-    #[must_use]
-    pub fn of(usage: &TokenUsage, cost: Option<NanoDollars>) -> Self {
-        let TokenUsage { input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, .. } = *usage;
-        let parts = [input_tokens, output_tokens, cache_read_tokens, cache_write_tokens];
-        Self { tokens: parts.into_iter().fold(0, u64::saturating_add), cost: cost.unwrap_or_default() }
+    pub(super) fn of(usage: &TokenUsage, cost: Option<NanoDollars>) -> Self {
+        Self { tokens: usage.total(), cost: cost.unwrap_or_default() }
     }
 
     pub(super) fn plus(self, other: Self) -> Self {

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::calendar::{Calendar, Period};
 use super::window::{Room, Window};
-use super::{Ask, BudgetError, BudgetRow, CallScopes, Granted, Scope, Shortage, Spent, Warning, WindowQuery, limits};
+use super::{Amount, Ask, BudgetError, BudgetRow, CallScopes, Granted, Scope, Shortage, Warning, WindowQuery, limits};
 use crate::config::BudgetsConfig;
 use crate::store::{ModelCallId, Timestamp};
 
@@ -32,7 +32,7 @@ pub(super) struct State {
 #[derive(Debug)]
 struct Held {
     scopes: CallScopes,
-    amount: Spent,
+    amount: Amount,
     granted: Granted,
     at: Timestamp,
 }
@@ -78,7 +78,7 @@ impl State {
         queries
     }
 
-    pub(super) fn load(&mut self, config: &BudgetsConfig, query: &WindowQuery, spent: Spent, now: Timestamp) {
+    pub(super) fn load(&mut self, config: &BudgetsConfig, query: &WindowQuery, spent: Amount, now: Timestamp) {
         if query.issue == self.issue
             && let Some(window) = self.window(config, &query.scope, query.period, query.span.from, now)
         {
@@ -117,15 +117,21 @@ impl State {
         if let Some(held) = self.calls.get(&ask.id) {
             return Ok(held.granted);
         }
-        self.sweep(now);
         let missing = self.missing(config, ask.scopes.iter(), now);
         if !missing.is_empty() {
             return Err(BudgetError::NotLoaded(missing));
         }
+        let granted = self.grant(config, ask, now);
+        // Not before: what was loaded for this call stays for it. Refused ones leave windows behind, too.
+        self.sweep(now);
+        granted
+    }
+
+    fn grant(&mut self, config: &BudgetsConfig, ask: &Ask<'_>, now: Timestamp) -> Result<Granted, BudgetError> {
         let max_tokens = self.fits(ask, now)?;
         let cost = ask.price.map(|price| price.most(ask.estimated_input, max_tokens.into(), ask.caching));
         let tokens = ask.estimated_input.saturating_add(max_tokens.into());
-        let amount = Spent { tokens, cost: cost.unwrap_or_default() };
+        let amount = Amount { tokens, cost: cost.unwrap_or_default() };
         let granted = Granted { max_tokens, reserved_cost: cost };
         self.hold(config, ask.id, ask.scopes, amount, granted, now);
         Ok(granted)
@@ -171,7 +177,7 @@ impl State {
         config: &BudgetsConfig,
         id: ModelCallId,
         scopes: &CallScopes,
-        amount: Spent,
+        amount: Amount,
         granted: Granted,
         at: Timestamp,
     ) {
@@ -188,7 +194,7 @@ impl State {
         self.calls.insert(id, Held { scopes: scopes.clone(), amount, granted, at });
     }
 
-    pub(super) fn settle(&mut self, config: &BudgetsConfig, id: ModelCallId, used: Spent) -> Vec<Warning> {
+    pub(super) fn settle(&mut self, config: &BudgetsConfig, id: ModelCallId, used: Amount) -> Vec<Warning> {
         let mut warnings = Vec::new();
         let Some(Held { scopes, amount, at, .. }) = self.calls.remove(&id) else { return warnings };
         for scope in scopes.iter() {

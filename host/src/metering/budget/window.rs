@@ -1,7 +1,7 @@
 //! One budget of one scope, for one day, month, or ever.
 
 use super::calendar::{Period, Span};
-use super::quantity::{Quantity, Spent, Unit};
+use super::quantity::{Amount, Quantity, Unit};
 use super::{Ask, Scope, Shortage, Warning, WindowQuery};
 use crate::config::{Limit, Percent};
 use crate::store::{NanoDollars, Timestamp};
@@ -13,8 +13,8 @@ pub(super) struct Window {
     pub(super) span: Span,
     limit: Limit,
     /// What was settled; absent until it is loaded.
-    spent: Option<Spent>,
-    reserved: Spent,
+    spent: Option<Amount>,
+    reserved: Amount,
     /// Calls under way that count here.
     calls: u32,
     /// The highest thresholds that were crossed: of tokens and of money.
@@ -34,7 +34,7 @@ pub(super) enum Room {
 
 impl Window {
     pub(super) fn new(period: Period, span: Span, limit: Limit, now: Timestamp) -> Self {
-        let (spent, reserved) = (None, Spent::default());
+        let (spent, reserved) = (None, Amount::default());
         Self { period, span, limit, spent, reserved, calls: 0, warned: [None; 2], used_at: now }
     }
 
@@ -52,7 +52,7 @@ impl Window {
     }
 
     /// Takes what was spent before, unless that is known already. What it had crossed was told then.
-    pub(super) fn load(&mut self, spent: Spent, warn_at: &[Percent]) {
+    pub(super) fn load(&mut self, spent: Amount, warn_at: &[Percent]) {
         if self.spent.is_none() {
             self.spent = Some(spent);
             self.warned = UNITS.map(|unit| self.crossed(unit, warn_at));
@@ -101,20 +101,20 @@ impl Window {
         }
     }
 
-    pub(super) fn reserve(&mut self, amount: Spent, now: Timestamp) {
+    pub(super) fn reserve(&mut self, amount: Amount, now: Timestamp) {
         self.reserved = self.reserved.plus(amount);
         self.calls += 1;
         self.used_at = self.used_at.max(now);
     }
 
     /// Gives back what a call had set aside.
-    pub(super) fn release(&mut self, amount: Spent) {
+    pub(super) fn release(&mut self, amount: Amount) {
         self.reserved = self.reserved.minus(amount);
         self.calls = self.calls.saturating_sub(1);
     }
 
     /// Counts what a call consumed. Of a window that is not loaded yet, the store counts it.
-    pub(super) fn spend(&mut self, amount: Spent) {
+    pub(super) fn spend(&mut self, amount: Amount) {
         self.spent = self.spent.map(|spent| spent.plus(amount));
     }
 

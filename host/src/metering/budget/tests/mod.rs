@@ -3,6 +3,7 @@
 mod life;
 mod property;
 mod refusals;
+mod store;
 mod threads;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ struct Books(BTreeMap<ModelCallId, Row>);
 struct Row {
     call: ModelCall,
     scopes: CallScopes,
-    spent: Option<Spent>,
+    spent: Option<Amount>,
 }
 
 impl Books {
@@ -32,13 +33,19 @@ impl Books {
 
     fn settle(&mut self, id: ModelCallId, usage: TokenUsage, cost: Option<NanoDollars>) {
         if let Some(row) = self.0.get_mut(&id) {
-            row.spent.get_or_insert(Spent::of(&usage, cost));
+            row.spent.get_or_insert(Amount::of(&usage, cost));
         }
     }
 
-    fn spent(&self, scope: &Scope, span: Span) -> Spent {
+    fn spent(&self, scope: &Scope, span: Span) -> Amount {
         let counts = |row: &&Row| span.contains(row.call.at) && row.scopes.iter().any(|counted| counted == scope);
-        self.0.values().filter(counts).filter_map(|row| row.spent).fold(Spent::default(), Spent::plus)
+        self.0.values().filter(counts).filter_map(|row| row.spent).fold(Amount::default(), Amount::plus)
+    }
+
+    /// As the store tells it.
+    fn sum(&self, scope: &Scope, span: Span) -> Spent {
+        let Amount { tokens, cost } = self.spent(scope, span);
+        Spent { tokens, cost, unpriced: 0 }
     }
 
     fn unsettled(&self) -> Vec<ModelCall> {
@@ -128,7 +135,7 @@ impl Desk {
             caching: Caching::Off,
         };
         for query in self.budgets.windows_to_load(&scopes, self.now) {
-            self.budgets.load(&query, self.books.spent(&query.scope, query.span), self.now);
+            self.budgets.load(&query, self.books.sum(&query.scope, query.span), self.now);
         }
         (id, self.budgets.reserve(&ask, self.now))
     }
@@ -178,7 +185,7 @@ impl Desk {
         self.budgets = Budgets::new(self.config.clone());
         self.budgets.restore(&self.books.unsettled());
         for query in self.budgets.restored_windows(self.now) {
-            self.budgets.load(&query, self.books.spent(&query.scope, query.span), self.now);
+            self.budgets.load(&query, self.books.sum(&query.scope, query.span), self.now);
         }
         assert_eq!(self.budgets.restored_windows(self.now), []);
     }
@@ -186,7 +193,7 @@ impl Desk {
     /// The rows of the status, with all that the config names.
     fn status(&self) -> Vec<BudgetRow> {
         for query in self.budgets.windows_of_status(self.now) {
-            self.budgets.load(&query, self.books.spent(&query.scope, query.span), self.now);
+            self.budgets.load(&query, self.books.sum(&query.scope, query.span), self.now);
         }
         self.budgets.status(self.now)
     }

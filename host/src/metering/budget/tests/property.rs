@@ -112,9 +112,9 @@ struct Flight {
 }
 
 impl Flight {
-    fn reserved(&self) -> Spent {
+    fn reserved(&self) -> Amount {
         let tokens = self.want.input + u64::from(self.granted.max_tokens);
-        Spent { tokens, cost: self.granted.reserved_cost.unwrap_or_default() }
+        Amount { tokens, cost: self.granted.reserved_cost.unwrap_or_default() }
     }
 
     /// What it consumed: some of the input came from the cache.
@@ -129,7 +129,7 @@ struct Model {
     flights: Vec<Flight>,
     ended: Vec<(ModelCallId, TokenUsage)>,
     /// How much more than was set aside was spent in each window since a call was last granted in it.
-    errors: HashMap<(Scope, Period, Span), Spent>,
+    errors: HashMap<(Scope, Period, Span), Amount>,
 }
 
 impl Model {
@@ -139,7 +139,7 @@ impl Model {
         }
         let flight = self.flights.swap_remove(which % self.flights.len());
         let usage = flight.used(said);
-        let spent = Spent::of(&usage, Some(price().cost(&usage).cost));
+        let spent = Amount::of(&usage, Some(price().cost(&usage).cost));
         let error = spent.minus(flight.reserved());
         for scope in flight.scopes.iter() {
             for (period, span) in spans(desk, flight.at) {
@@ -204,7 +204,7 @@ impl Model {
                 .filter(|flight| span.contains(flight.at) && flight.scopes.iter().any(|scope| *scope == row.scope));
             let unit = row.limit.unit();
             let settled = desk.books.spent(&row.scope, span).in_unit(unit);
-            let reserved = flights.map(Flight::reserved).fold(Spent::default(), Spent::plus).in_unit(unit);
+            let reserved = flights.map(Flight::reserved).fold(Amount::default(), Amount::plus).in_unit(unit);
             assert_eq!((row.used, row.reserved), (settled, reserved), "{row:?}");
             let errors = self.errors.get(&(row.scope.clone(), row.period, span)).copied().unwrap_or_default();
             let most = row.limit.amount() + errors.in_unit(unit).amount();

@@ -13,6 +13,12 @@ fn next(state: &mut u64) -> u64 {
     *state >> 33
 }
 
+/// A call that reached no provider.
+fn fail(budgets: &Budgets, books: &Mutex<Books>, id: ModelCallId) {
+    books.lock().expect("books").settle(id, TokenUsage::default(), Some(NanoDollars::ZERO));
+    budgets.release(id);
+}
+
 #[test]
 fn hundreds_of_calls_at_once_never_overspend_together() {
     let budgets = Budgets::new(config("daily = 200_000\nsession = 9_000\n[budgets.agents.default]\ndaily_usd = 1.5"));
@@ -23,6 +29,18 @@ fn hundreds_of_calls_at_once_never_overspend_together() {
 
     let one = |thread: u64| {
         let mut chance = thread + 1;
+        let mut open: Vec<(ModelCallId, u64, u32)> = Vec::new();
+        let end = |(id, input, max): (ModelCallId, u64, u32), chance: &mut u64| {
+            let said = match next(chance) % 4 {
+                0 => return fail(&budgets, &books, id),
+                1 => next(chance) % (u64::from(max) + 1),
+                _ => max.into(),
+            };
+            let usage = used(input, said);
+            let cost = Some(price.cost(&usage).cost);
+            books.lock().expect("books").settle(id, usage, cost);
+            let _ = budgets.settle(id, &usage, cost);
+        };
         start.wait();
         for index in 0..CALLS {
             let session =
@@ -45,36 +63,32 @@ fn hundreds_of_calls_at_once_never_overspend_together() {
                 match budgets.reserve(&ask, now) {
                     Err(BudgetError::NotLoaded(queries)) => {
                         for query in queries {
-                            let spent = books.lock().expect("books").spent(&query.scope, query.span);
+                            let spent = books.lock().expect("books").sum(&query.scope, query.span);
                             budgets.load(&query, spent, now);
                         }
                     }
                     other => break other,
                 }
             };
-            let Ok(granted) = granted else { continue };
-            let mut call = ModelCall {
-                id,
-                session,
-                provider: "p".into(),
-                model: "m".into(),
-                cause: CallCause::Message,
-                estimate: used(input, granted.max_tokens.into()),
-                reserved_cost: granted.reserved_cost,
-                at: now,
-            };
-            call.estimate.cache_write_tokens = 0;
-            books.lock().expect("books").begin(call);
-            if next(&mut chance).is_multiple_of(8) {
-                books.lock().expect("books").settle(id, TokenUsage::default(), Some(NanoDollars::ZERO));
-                budgets.release(id);
-            } else {
-                let usage = used(input, next(&mut chance) % (u64::from(granted.max_tokens) + 1));
-                let cost = Some(price.cost(&usage).cost);
-                books.lock().expect("books").settle(id, usage, cost);
-                let _ = budgets.settle(id, &usage, cost);
+            if let Ok(granted) = granted {
+                books.lock().expect("books").begin(ModelCall {
+                    id,
+                    session,
+                    provider: "p".into(),
+                    model: "m".into(),
+                    cause: CallCause::Message,
+                    estimate: used(input, granted.max_tokens.into()),
+                    reserved_cost: granted.reserved_cost,
+                    at: now,
+                });
+                open.push((id, input, granted.max_tokens));
+            }
+            if open.len() > 4 {
+                let index = usize::try_from(next(&mut chance)).expect("31 bits") % open.len();
+                end(open.swap_remove(index), &mut chance);
             }
         }
+        open.into_iter().for_each(|call| end(call, &mut chance));
     };
     std::thread::scope(|scope| {
         (0..THREADS).for_each(|thread| {
