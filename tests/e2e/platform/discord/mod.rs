@@ -131,6 +131,11 @@ impl Discord {
         &self.api().desk
     }
 
+    /// Waits until nobody is connected any more, and all that they have sent is carried out.
+    pub(crate) async fn quiet(&self) {
+        self.server.quiet().await;
+    }
+
     fn api(&self) -> &Api {
         self.server.platform()
     }

@@ -149,6 +149,11 @@ impl Telegram {
         &self.api().desk
     }
 
+    /// Waits until nobody is connected any more, and all that they have sent is carried out.
+    pub(crate) async fn quiet(&self) {
+        self.server.quiet().await;
+    }
+
     fn api(&self) -> &BotApi {
         self.server.platform()
     }
