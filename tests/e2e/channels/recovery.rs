@@ -1,36 +1,11 @@
 //! A plugin that does not get past something is told so, and tried again; a better version takes its place.
 
-use std::path::PathBuf;
-
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use super::{answer_to, parrot, with};
 use crate::harness::{Client, Gateway, exoclaw, within};
 use crate::platform::Plain;
-
-/// A plugin's file.
-struct File {
-    folder: TempDir,
-    path: PathBuf,
-}
-
-impl File {
-    fn of(guest: &str) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
-        let path = folder.path().join("mine.wasm");
-        let file = Self { folder, path };
-        file.replace(guest);
-        file
-    }
-
-    /// Puts another guest in its place, as a careful installer does.
-    fn replace(&self, guest: &str) {
-        let beside = self.folder.path().join("beside");
-        std::fs::write(&beside, exoclaw_bundle_test::find(guest).expect("a guest").bytes).expect("a writable folder");
-        std::fs::rename(beside, &self.path).expect("our files");
-    }
-}
+use crate::reload::File;
 
 async fn is_quarantined(gateway: &Gateway) -> bool {
     gateway.get("/readyz").await.body.contains("channel mine: quarantined")

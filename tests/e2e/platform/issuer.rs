@@ -32,7 +32,7 @@ impl Issuer {
         let published = json!({"keys": [
             {"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": KEY, "x": x, "y": y},
         ]});
-        let server = Server::start(Scheme::Tls, |_| Api { desk: Desk::default(), published }).await;
+        let server = Server::serve(Scheme::Tls, |_| Api { desk: Desk::default(), published }).await;
         Self { server, key }
     }
 
@@ -84,10 +84,7 @@ impl Platform for Api {
     async fn answer(&self, request: &Request) -> Answer {
         match (request.method.as_str(), request.path.as_str()) {
             ("GET", "/keys") => Answer::json(200, &self.published),
-            (method, path) => {
-                self.desk.violation(format!("nothing is served to {method} at {path}"));
-                Answer::empty(404)
-            }
+            _ => self.unserved(request),
         }
     }
 }

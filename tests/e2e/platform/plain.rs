@@ -9,9 +9,7 @@ use super::desk::{Desk, Seen};
 use super::server::{Answer, Platform, Request, Scheme, Server};
 
 /// The platform, as long as this lives.
-pub(crate) struct Plain {
-    server: Server<Api>,
-}
+pub(crate) type Plain = Server<Api>;
 
 pub(crate) struct Api {
     desk: Desk,
@@ -22,25 +20,17 @@ pub(crate) struct Api {
 impl Plain {
     pub(crate) async fn start() -> Self {
         let api = |_| Api { desk: Desk::default(), commands: watch::Sender::default(), messages: Seen::default() };
-        Self { server: Server::start(Scheme::Tls, api).await }
-    }
-
-    pub(crate) fn origin(&self) -> String {
-        self.server.origin()
-    }
-
-    pub(crate) fn desk(&self) -> &Desk {
-        &self.server.platform().desk
+        Self::serve(Scheme::Tls, api).await
     }
 
     /// The answer to the next poll that has none.
     pub(crate) fn tells(&self, command: &str) {
-        self.server.platform().commands.send_modify(|commands| commands.push_back(command.to_owned()));
+        self.platform().commands.send_modify(|commands| commands.push_back(command.to_owned()));
     }
 
     /// What the channel has sent.
     pub(crate) fn messages(&self) -> &Seen<String> {
-        &self.server.platform().messages
+        &self.platform().messages
     }
 
     /// Waits until the channel has sent this.
@@ -89,10 +79,7 @@ impl Platform for Api {
                 let part: usize = part.parse().expect("the number of a part");
                 Answer::json(200, &json!([part, [id.to_string(), text]]))
             }
-            (method, path) => {
-                self.desk.violation(format!("nothing is served to {method} at {path}"));
-                Answer::empty(404)
-            }
+            _ => self.unserved(request),
         }
     }
 }

@@ -161,6 +161,12 @@ pub(crate) trait Platform: Send + Sync + 'static {
     /// Carries a request out. Whatever it changes, it changes before it first waits.
     fn answer(&self, request: &Request) -> impl Future<Output = Answer> + Send;
 
+    /// What is answered where nothing is.
+    fn unserved(&self, request: &Request) -> Answer {
+        self.desk().violation(format!("nothing is served to {} at {}", request.method, request.path));
+        Answer::empty(404)
+    }
+
     /// Whether a WebSocket may be opened here; else what is answered instead.
     fn admits(&self, request: &Request) -> Result<(), Answer> {
         self.desk().violation(format!("no WebSocket is served at {}", request.path));
@@ -185,7 +191,7 @@ pub(crate) struct Server<P: Platform> {
 
 impl<P: Platform> Server<P> {
     /// Serves what `platform` makes of the address that it has.
-    pub(crate) async fn start(scheme: Scheme, platform: impl FnOnce(SocketAddr) -> P) -> Self {
+    pub(crate) async fn serve(scheme: Scheme, platform: impl FnOnce(SocketAddr) -> P) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let platform = Arc::new(platform(address));
@@ -208,8 +214,12 @@ impl<P: Platform> Server<P> {
         within("the last connection ends", quiet).await;
     }
 
-    pub(crate) fn platform(&self) -> &Arc<P> {
+    pub(super) fn platform(&self) -> &P {
         &self.platform
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        self.platform.desk()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
