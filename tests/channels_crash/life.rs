@@ -154,7 +154,7 @@ async fn under_way(home: &Path) -> Vec<((DeliveryId, Bytes), usize)> {
     page.items.into_iter().filter_map(request).collect()
 }
 
-/// How long the last of what was tried took to be given up on, by whoever waits for it.
+/// Pauses, as people do between two messages.
 pub(crate) async fn a_little(dice: &mut Dice) {
     let pause: Duration = if dice.once_in(10) { dice.millis(50..200) } else { dice.millis(0..20) };
     sleep(pause).await;

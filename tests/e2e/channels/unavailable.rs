@@ -6,35 +6,35 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{answer_to, parrot, slow_parrot, with};
+use super::{answer_to, parrot, with};
 use crate::harness::{Gate, Gateway, within};
-use crate::platform::{Hook, Scheme, Trouble, WhatsApp};
+use crate::platform::slack::SIGNING_SECRET;
+use crate::platform::{Hook, Scheme, Slack, Trouble, WhatsApp, now};
 
 const ADA: &str = "4915100000001";
 
 #[tokio::test]
 async fn a_gateway_that_goes_down_has_webhooks_come_again_to_its_end() {
-    let (thinking, sending) = (Gate::new(), Gate::new());
-    let (whatsapp, provider) = (WhatsApp::start(Scheme::Tls).await, slow_parrot(&thinking).await);
-    let channel = whatsapp.channel_table();
+    let (slack, provider, never) = (Slack::start(Scheme::Tls).await, parrot().await, Gate::new());
+    let channel = slack.hooking();
     let home = Arc::new(TempDir::new().expect("a temporary folder"));
     let mut gateway = with(&provider, &channel).home(&home).start().await;
     let hook = Hook::of(gateway.address(), channel.name());
-    whatsapp.pushes_to(hook.clone());
-    let id = whatsapp.says(ADA, "First");
-    whatsapp.read().find("typing is shown", |(read, typing)| *read == id && *typing).await;
+    slack.pushes_to(hook.clone());
+    let (direct, user) = (slack.direct(), slack.user());
+    // What is being sent holds the channels up for a while.
+    slack.desk().plan("chat.postMessage", Trouble::ActLate(never));
+    slack.says(&direct, &user, "First");
+    slack.desk().operations().find("it is being answered", |operation| operation == "chat.postMessage").await;
 
     gateway.terminate();
     within("/readyz says 503", async { while gateway.get("/readyz").await.status != 503 {} }).await;
-    // What is still to be sent holds the channels up for a while after the last turn.
-    for _ in 0..2 {
-        whatsapp.desk().plan("messages", Trouble::ActLate(sending.clone()));
-    }
-    thinking.open();
-    let text = |text: &str| serde_json::json!({"type": "text", "text": {"body": text}});
-    let late = whatsapp.callback(ADA, vec![whatsapp.message(ADA, text("Late"))]);
+    let late = slack.callback(serde_json::json!({
+        "type": "message", "user": user.id, "ts": "1700000000.000100", "event_ts": "1700000000.000100",
+        "channel": direct.id, "channel_type": "im", "text": "Late",
+    }));
     let mut statuses = Vec::new();
-    while let Ok(answer) = whatsapp.push(&hook, &late, crate::platform::whatsapp::APP_SECRET).await {
+    while let Ok(answer) = slack.push(&hook, &late, SIGNING_SECRET, now()).await {
         assert!(answer.headers.iter().any(|(name, _)| name == "retry-after"), "{answer:?}");
         statuses.push(answer.status);
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -42,13 +42,11 @@ async fn a_gateway_that_goes_down_has_webhooks_come_again_to_its_end() {
     assert!(!statuses.is_empty() && statuses.iter().all(|status| *status == 503), "{statuses:?}");
     assert_eq!(gateway.ended().await.0, Some(0));
 
-    sending.open();
-    whatsapp.desk().calm();
     let gateway = with(&provider, &channel).home(&home).start().await;
-    whatsapp.pushes_to(Hook::of(gateway.address(), channel.name()));
-    whatsapp.call(&late);
-    whatsapp.shown(ADA, &answer_to("Late")).await;
-    assert!(whatsapp.texts(ADA).contains(&answer_to("First")), "{:?}", whatsapp.texts(ADA));
+    slack.pushes_to(Hook::of(gateway.address(), channel.name()));
+    slack.tells(late);
+    slack.shown(&direct, &answer_to("Late")).await;
+    assert_eq!(slack.texts(&direct), [answer_to("First"), answer_to("Late")]);
     assert_eq!(provider.count(), 2);
 }
 

@@ -49,11 +49,6 @@ impl Desk {
         self.troubles.lock().expect("no poison").push_back((operation.to_owned(), trouble));
     }
 
-    /// What was planned and has not happened will not.
-    pub(crate) fn calm(&self) {
-        self.troubles.lock().expect("no poison").clear();
-    }
-
     /// Whether all that was planned has happened.
     pub(crate) fn is_calm(&self) -> bool {
         self.troubles.lock().expect("no poison").is_empty()
