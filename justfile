@@ -50,6 +50,10 @@ fuzz-replay:
 crash times="200":
     EXOCLAW_CRASHES={{times}} cargo test -p exoclaw --test crash killed -- --nocapture
 
+# Kill the gateway behind Telegram and Discord while people write so many messages: `just crash-channels 1000`; EXOCLAW_CRASH_SEED=N chooses the kills of an earlier run again, which printed its N.
+crash-channels messages="1000":
+    EXOCLAW_CHANNEL_MESSAGES={{messages}} cargo test -p exoclaw --test channels_crash -- --nocapture
+
 # Instructions of a call under callgrind, held against what is recorded; `UPDATE=1` records.
 instructions:
     cargo bench -p exoclaw --bench instructions

@@ -99,6 +99,36 @@ fn arguments() {
 }
 
 #[test]
+fn what_discord_sends() {
+    replay("discord", 100, targets::channel::discord);
+}
+
+#[test]
+fn what_irc_servers_send() {
+    replay("irc", 100, targets::channel::irc);
+}
+
+#[test]
+fn what_slack_sends() {
+    replay("slack", 100, targets::channel::slack);
+}
+
+#[test]
+fn what_telegram_sends() {
+    replay("telegram", 100, targets::channel::telegram);
+}
+
+#[test]
+fn what_any_webhook_is_sent() {
+    replay("webhook", 100, targets::channel::webhook);
+}
+
+#[test]
+fn what_whatsapp_sends() {
+    replay("whatsapp", 100, targets::channel::whatsapp);
+}
+
+#[test]
 fn components() {
     replay("component", 200, targets::component::run);
 }

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod arguments;
+pub mod channel;
 pub mod component;
 pub mod config;
 pub mod grants;

@@ -1,26 +1,12 @@
 //! What is left in the end: on the platform, in the history, and in the outbox.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Instant;
 
-use exoclaw::channel::OutboxList;
-use exoclaw::config::ByteSize;
-use exoclaw::store::sqlite::{Durability, SqliteOptions, SqliteStore};
-use exoclaw::store::{DynStore, Timestamp};
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Gateway};
+use crate::harness::{Client, Gateway, exoclaw};
 use crate::life::Lives;
-
-/// A reply on the platform: of which message, in which conversation, and when it was put there.
-#[derive(Debug, Clone)]
-pub(crate) struct Sent {
-    pub(crate) message: String,
-    pub(crate) conversation: String,
-    pub(crate) at: Instant,
-}
+use crate::people::{Platform, number_in, whole_answer};
 
 /// Every message of a user's is in the history once, and in one turn.
 pub(crate) async fn one_turn_each(gateway: &Gateway, messages: &BTreeSet<String>) {
@@ -55,50 +41,58 @@ async fn pages(client: &mut Client, method: &str, list: &str, mut params: Value,
     }
 }
 
-/// How often each reply may have been sent without the gateway's knowing, as `exoclaw outbox list --unknown` has it.
-pub(crate) async fn unknown(home: &Path) -> BTreeMap<String, u32> {
-    let store = SqliteStore::open(SqliteOptions {
-        path: home.join(".exoclaw/exoclaw.db"),
-        durability: Durability::Process,
-        files: ByteSize::mib(256),
-        session_files: ByteSize::mib(64),
-    });
-    let store: DynStore = Arc::new(store.expect("what the gateway left opens"));
-    let list = OutboxList { unknown: true, ..OutboxList::default() };
-    let (mut after, mut unknown) = (None, BTreeMap::new());
-    loop {
-        let page = list.page(&store, after, 500, Timestamp::now()).await.expect("a page of the outbox");
-        for entry in page.items {
-            let message = entry.text.strip_prefix("You said: ").expect("an answer").to_owned();
-            assert_eq!(unknown.insert(message, entry.unknown), None, "two deliveries of one answer: {}", entry.text);
-        }
-        after = page.next;
-        if after.is_none() {
-            return unknown;
-        }
-    }
+/// What the owner is told of an answer that may have been sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed {
+    /// How often nobody knew.
+    pub(crate) times: usize,
+    /// What it is now.
+    pub(crate) state: String,
 }
 
-/// Of each message that was answered more than once, whether a kill can be the reason: each answer but the last was the
-/// newest of its conversation when the gateway was killed, so that nobody had heard of it yet. Returns how many too many
-/// there are of each.
-pub(crate) fn doubles(sent: &[Sent], lives: &Lives) -> BTreeMap<String, u32> {
-    let mut by_message: BTreeMap<&str, Vec<&Sent>> = BTreeMap::new();
-    for reply in sent {
-        by_message.entry(&reply.message).or_default().push(reply);
+/// Those answers, by the numbers of their messages, as `exoclaw outbox list --unknown` has them.
+pub(crate) async fn unknown(gateway: &Gateway) -> BTreeMap<usize, Listed> {
+    let url = gateway.url();
+    let arguments = ["outbox", "list", "--unknown", "--limit", "1000000", "--json", "--url", &url];
+    let listed = exoclaw(gateway.home(), &arguments).await;
+    let listed: Value = serde_json::from_str(listed.stdout()).expect("JSON");
+    let mut unknown = BTreeMap::new();
+    for entry in listed["deliveries"].as_array().expect("a list") {
+        let message = entry["text"].as_str().and_then(number_in).unwrap_or_else(|| panic!("no answer: {entry}"));
+        let times = entry["unknown"].as_u64().expect("a number") as usize;
+        let listed = Listed { times, state: entry["state"].as_str().expect("a state").to_owned() };
+        assert_eq!(unknown.insert(message, listed), None, "two deliveries of one answer: {entry}");
     }
-    let mut doubles = BTreeMap::new();
-    for (message, replies) in by_message.into_iter().filter(|(_, replies)| replies.len() > 1) {
-        for pair in replies.windows(2) {
-            let (life, next) = (lives.life_at(pair[0].at), lives.life_at(pair[1].at));
-            assert!(life < next, "{message} was answered twice within one life: {replies:#?}");
-            let conversation = &pair[0].conversation;
-            let later = sent.iter().find(|other| {
-                other.conversation == *conversation && other.at > pair[0].at && lives.life_at(other.at) == life
-            });
-            assert!(later.is_none(), "{message} was sent again though {later:?} had followed it: {replies:#?}");
-        }
-        doubles.insert(message.to_owned(), replies.len() as u32 - 1);
+    unknown
+}
+
+/// How often a message is answered, and what was under way of it when lives ended.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// Answers that the platform shows.
+    pub(crate) shown: usize,
+    /// Requests that were under way at the end of a life.
+    pub(crate) doubts: usize,
+    /// Of them, those that the platform has carried out.
+    pub(crate) arrived: usize,
+}
+
+/// The counts of each message.
+pub(crate) fn counts<P: Platform>(platform: &P, lives: &Lives<P>, messages: usize) -> Vec<Count> {
+    let mut counts = vec![Count::default(); messages];
+    let mut lives_of: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    for (place, text) in platform.shown().iter().enumerate() {
+        // What a cut draft has left is an answer, too, as far as it came.
+        let Some(message) = number_in(text) else { continue };
+        assert!(whole_answer(message).starts_with(text.as_str()), "no answer: {text}");
+        counts[message].shown += 1;
+        let once = lives_of.entry(message).or_default().insert(lives.life_of(place));
+        assert!(once, "{text} was sent twice within one life");
     }
-    doubles
+    for doubt in lives.doubts().all() {
+        let count = &mut counts[doubt.message];
+        count.doubts += 1;
+        count.arrived += usize::from(lives_of.get(&doubt.message).is_some_and(|lives| lives.contains(&doubt.life)));
+    }
+    counts
 }

@@ -2,80 +2,84 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::audit;
-use crate::chosen;
-use crate::life::{Lives, OPEN, answer_to, model, name, pause, unanswered};
-use crate::platform::discord::Shown;
+use crate::audit::{self, Count};
+use crate::life::Lives;
+use crate::people::{self, PLACES, Platform, Style, model, name, whole_answer};
+use crate::platform::discord::{Channel, Shown, User};
 use crate::platform::{Discord, Scheme};
+use crate::{Chosen, chosen};
 
-/// Channels in which people write.
-const CHANNELS: usize = 12;
+/// Discord, and where someone writes there.
+struct Stage {
+    discord: Discord,
+    channels: Vec<Channel>,
+    ada: User,
+}
+
+impl Platform for Stage {
+    fn say(&self, place: usize, text: &str) {
+        self.discord.says(&self.channels[place], &self.ada, text);
+    }
+
+    fn shown(&self) -> Vec<String> {
+        texts(&self.discord.messages().all())
+    }
+
+    async fn until(&self, what: &str, enough: impl Fn(&[String]) -> bool + Send + Sync) {
+        self.discord.messages().until(what, |shown| enough(&texts(shown))).await;
+    }
+
+    async fn quiet(&self) {
+        self.discord.quiet().await;
+    }
+}
+
+fn texts(shown: &[Shown]) -> Vec<String> {
+    shown.iter().map(|shown| shown.content.clone()).collect()
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_behind_discord_it_loses_nothing_and_repeats_nothing() {
-    let (messages, mut dice) = chosen();
-    let discord = Arc::new(Discord::start(Scheme::Plain).await);
+    let Chosen { messages, mut dice } = chosen(1);
+    let discord = Discord::start(Scheme::Plain).await;
     discord.desk().lag("POST messages", 0..25, dice.next());
-    let provider = model(dice.split(2)).await;
-    let mut lives = Lives::new(&provider, &discord.channel_table(), "", dice.split(3));
-    let channels: Vec<_> = (0..CHANNELS).map(|_| discord.direct()).collect();
-    let ada = discord.user("Ada");
+    let channels = (0..PLACES).map(|_| discord.direct()).collect();
+    let stage = Arc::new(Stage { ada: discord.user("Ada"), channels, discord });
+    let provider = model(dice.split(2), Style::Whole).await;
+    let channel = stage.discord.channel_table();
+    let mut lives = Lives::new(&stage, &provider, (&channel, ""), dice.split(3));
 
     // Its session is stored once something of it was answered. Discord keeps for it what is said while it is down.
     let gateway = lives.peace().await;
-    discord.gateway().identified(1).await;
-    discord.says(&channels[0], &ada, "at first");
-    discord.shown(&channels[0], &answer_to("at first")).await;
-    lives.died(gateway);
+    stage.discord.gateway().identified(1).await;
+    let first = messages;
+    stage.say(0, &name(first));
+    stage.discord.shown(&stage.channels[0], &whole_answer(first)).await;
+    lives.died(gateway).await;
 
-    let said = Arc::new(AtomicUsize::new(0));
-    let writer = tokio::spawn({
-        let (discord, said, mut dice) = (Arc::clone(&discord), Arc::clone(&said), dice.split(4));
-        let (channels, ada) = (channels.clone(), ada.clone());
-        async move {
-            for number in 0..messages {
-                let few = |shown: &Vec<Shown>| {
-                    unanswered(number, shown.iter().map(|shown| shown.content.as_str())).len() < OPEN
-                };
-                discord.messages().until("people are answered", few).await;
-                discord.says(&channels[dice.below(CHANNELS)], &ada, &name(number));
-                said.store(number + 1, Ordering::SeqCst);
-                tokio::time::sleep(pause(&mut dice)).await;
-            }
-        }
-    });
-    let answered = async |said: usize| {
-        let all = |shown: &Vec<Shown>| unanswered(said, shown.iter().map(|shown| shown.content.as_str())).is_empty();
-        discord.messages().until(&format!("the first {said} messages are answered"), all).await;
-    };
-    let mut more = 3;
-    while more > 0 {
-        more -= usize::from(writer.is_finished());
-        lives.violence(answered(said.load(Ordering::SeqCst))).await;
-    }
-    writer.await.expect("a writer who found nothing wrong");
-
-    let mut gateway = lives.peace().await;
-    answered(messages).await;
-    let names: BTreeSet<String> = (0..messages).map(name).chain(["at first".to_owned()]).collect();
+    let mut gateway = people::write(&stage, &mut lives, messages, false, dice.split(4)).await;
+    let names: BTreeSet<String> = (0..=messages).map(name).collect();
     audit::one_turn_each(&gateway, &names).await;
+    let unknown = audit::unknown(&gateway).await;
     gateway.terminate();
     let (code, logs) = gateway.ended().await;
     assert_eq!(code, Some(0), "it goes down in order: {logs:#?}");
 
-    let shown = discord.messages().all();
-    let identified = discord.gateway().acts().count(|act| act == "identify");
+    let identified = stage.discord.gateway().acts().count(|act| act == "identify");
     assert_eq!(identified, 1, "every life but the first resumes");
-    let contents: BTreeSet<&str> = shown.iter().map(|shown| shown.content.as_str()).collect();
+    let shown = stage.shown();
+    let repeats = stage.discord.repeats();
     eprintln!(
-        "  {messages} messages, {} kills, {} replies, {} sends that Discord knew by their nonce",
-        lives.kills.len(),
-        shown.len(),
-        discord.repeats()
+        "  {messages} messages, {} kills, {} answers, {repeats} sends that Discord knew by their nonce",
+        lives.kills(),
+        shown.len()
     );
-    assert_eq!(contents.len(), shown.len(), "a reply is there twice");
-    let unknown = audit::unknown(lives.home.path()).await;
+    assert_eq!(shown.iter().collect::<BTreeSet<_>>().len(), shown.len(), "an answer is there twice");
     assert!(unknown.is_empty(), "Discord can tell: {unknown:#?}");
+    let counts = audit::counts(&*stage, &lives, messages + 1);
+    let sum = |of: fn(&Count) -> usize| counts.iter().map(of).sum::<usize>();
+    let (arrived, doubts) = (sum(|count| count.arrived), sum(|count| count.doubts));
+    // What had arrived was sent again, and of that some again; what was not under way was not.
+    assert!((arrived..=doubts).contains(&repeats), "{arrived} of {doubts} had arrived, {repeats} came again");
 }

@@ -1,51 +1,69 @@
-//! The gateway's lives, and the people who write meanwhile.
+//! The gateway's lives, and what each of them left in doubt.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use bytes::Bytes;
+use exoclaw::agent::{Letter, LetterContent};
+use exoclaw::store::{DeliveryFilter, DeliveryId, DeliveryState};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::harness::{Builder, FakeProvider, Gate, Gateway, Reply, Request, Wire};
+use crate::harness::{Builder, FakeProvider, Gateway};
+use crate::people::{Platform, number_in};
 use crate::platform::config::Channel;
 use crate::platform::dice::Dice;
+use crate::platform::left_in;
 
-/// Messages that may wait for their answers at once. Beyond `[limits] queued` in one session, their senders would be
-/// told to wait.
-pub(crate) const OPEN: usize = 24;
-
-/// What is answered to a message.
-pub(crate) fn answer_to(text: &str) -> String {
-    format!("You said: {text}")
-}
-
-/// A model that takes its time.
-pub(crate) async fn model(dice: Dice) -> FakeProvider {
-    let dice = std::sync::Mutex::new(dice);
-    FakeProvider::start(Wire::Anthropic, move |request: &Request| {
-        let (gate, pause) = (Gate::new(), dice.lock().expect("no poison").millis(0..20));
-        let opens = gate.clone();
-        tokio::spawn(async move {
-            sleep(pause).await;
-            opens.open();
-        });
-        Reply::new().wait(&gate).say(answer_to(&request.question()))
-    })
-    .await
-}
-
-/// A gateway with this channel, in a folder that outlives it.
-pub(crate) struct Lives {
+/// A gateway with one channel, in a folder that outlives it.
+pub(crate) struct Lives<P> {
+    platform: Arc<P>,
     builder: Builder,
-    pub(crate) home: Arc<TempDir>,
+    home: Arc<TempDir>,
     dice: Dice,
-    /// When it was killed, in order.
-    pub(crate) kills: Vec<Instant>,
+    /// How much the platform showed at the end of each life.
+    ends: Vec<usize>,
+    doubts: Arc<Doubts>,
 }
 
-impl Lives {
-    pub(crate) fn new(provider: &FakeProvider, channel: &Channel, tables: &str, dice: Dice) -> Self {
+/// Requests that were under way when a life ended: nobody will hear what became of them.
+#[derive(Debug, Default)]
+pub(crate) struct Doubts(Mutex<BTreeMap<(DeliveryId, Bytes), Doubt>>);
+
+/// One of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Doubt {
+    /// The message whose answer it was about.
+    pub(crate) message: usize,
+    /// The life in which it was made.
+    pub(crate) life: usize,
+}
+
+impl Doubts {
+    fn note(&self, request: (DeliveryId, Bytes), doubt: Doubt) {
+        // One that the next life did not get to either is still the same.
+        self.0.lock().expect("no poison").entry(request).or_insert(doubt);
+    }
+
+    pub(crate) fn all(&self) -> Vec<Doubt> {
+        self.0.lock().expect("no poison").values().copied().collect()
+    }
+
+    /// The messages whose answers were in doubt at some time.
+    pub(crate) fn messages(&self) -> BTreeSet<usize> {
+        self.all().into_iter().map(|doubt| doubt.message).collect()
+    }
+}
+
+impl<P: Platform> Lives<P> {
+    pub(crate) fn new(
+        platform: &Arc<P>,
+        provider: &FakeProvider,
+        (channel, tables): (&Channel, &str),
+        dice: Dice,
+    ) -> Self {
         let home = Arc::new(TempDir::new().expect("a temporary folder"));
         let builder = Gateway::builder()
             .provider(provider)
@@ -53,7 +71,22 @@ impl Lives {
             .agent("context_tokens = 300")
             .tables("[limits.plugin]\nrate = 1000000\n")
             .tables(tables);
-        Self { builder: channel.on(builder), home, dice, kills: Vec::new() }
+        let platform = Arc::clone(platform);
+        Self { platform, builder: channel.on(builder), home, dice, ends: Vec::new(), doubts: Arc::default() }
+    }
+
+    /// How many of them were ended.
+    pub(crate) fn kills(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn doubts(&self) -> &Arc<Doubts> {
+        &self.doubts
+    }
+
+    /// In which life the platform showed what stands at this place.
+    pub(crate) fn life_of(&self, shown: usize) -> usize {
+        self.ends.partition_point(|end| *end <= shown)
     }
 
     /// One that is left alone.
@@ -64,7 +97,7 @@ impl Lives {
     /// A life that ends by SIGKILL: mostly short, now and then before it has begun. One in three goes on until
     /// `caught_up`, since a turn that is cut off more often than three times is given up, and its user told so.
     pub(crate) async fn violence(&mut self, caught_up: impl Future<Output = ()>) {
-        let long = self.kills.len() % 3 == 2;
+        let long = self.ends.len() % 3 == 2;
         let gateway = if !long && self.dice.once_in(6) {
             let starting = self.builder.clone().launch();
             sleep(self.dice.millis(0..200)).await;
@@ -77,35 +110,52 @@ impl Lives {
             sleep(self.dice.millis(20..400)).await;
             gateway
         };
-        self.died(gateway);
+        self.died(gateway).await;
     }
 
     /// Kills it with SIGKILL. It must not have died of itself before.
-    pub(crate) fn died(&mut self, mut gateway: Gateway) {
+    pub(crate) async fn died(&mut self, mut gateway: Gateway) {
         let logs = gateway.kill();
-        self.kills.push(Instant::now());
         let panics: Vec<_> = logs.iter().filter(|line| line.contains("panicked at")).collect();
         assert!(panics.is_empty(), "{panics:#?}");
+        // What the dead one has sent belongs to its life, also where the platform reads it only now.
+        self.platform.quiet().await;
+        let life = self.ends.len();
+        self.ends.push(self.platform.shown().len());
+        for (request, message) in under_way(self.home.path()).await {
+            self.doubts.note(request, Doubt { message, life });
+        }
     }
+}
 
-    /// In which life something happened.
-    pub(crate) fn life_at(&self, at: Instant) -> usize {
-        self.kills.partition_point(|kill| *kill < at)
+/// Requests that the store knows to be under way, by their deliveries and how far those were; of a copy, so that the
+/// next life finds what the last one left.
+async fn under_way(home: &Path) -> Vec<((DeliveryId, Bytes), usize)> {
+    let copy = TempDir::new().expect("a temporary folder");
+    let (from, to) = (home.join(".exoclaw"), copy.path().join(".exoclaw"));
+    if !from.join("exoclaw.db").exists() {
+        return Vec::new();
     }
+    std::fs::create_dir(&to).expect("a writable folder");
+    for file in ["exoclaw.db", "exoclaw.db-wal"] {
+        // There is no log where the last life has not written.
+        let _ = std::fs::copy(from.join(file), to.join(file));
+    }
+    let store = left_in(copy.path());
+    let filter = DeliveryFilter { states: vec![DeliveryState::Sending], ..DeliveryFilter::default() };
+    let page = store.deliveries(&filter, None, 500).await.expect("the outbox");
+    assert!(page.next.is_none(), "no more than a request a conversation");
+    let request = |delivery: exoclaw::store::Delivery| {
+        let letter = Letter::from_bytes(&delivery.content).expect("a letter");
+        let LetterContent::Markdown { text } = letter.content else { panic!("an answer is a text") };
+        let message = number_in(&text)?;
+        Some(((delivery.id, delivery.progress.unwrap_or_default()), message))
+    };
+    page.items.into_iter().filter_map(request).collect()
 }
 
-/// What users wrote so far, and have no answer to among `shown`.
-pub(crate) fn unanswered<'a>(said: usize, shown: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let shown: BTreeSet<&str> = shown.collect();
-    (0..said).map(name).filter(|name| !shown.contains(answer_to(name).as_str())).collect()
-}
-
-/// A message.
-pub(crate) fn name(number: usize) -> String {
-    format!("message {number}")
-}
-
-/// A pause between two messages.
-pub(crate) fn pause(dice: &mut Dice) -> Duration {
-    if dice.once_in(10) { dice.millis(50..200) } else { dice.millis(0..20) }
+/// Pauses, as people do between two messages.
+pub(crate) async fn a_little(dice: &mut Dice) {
+    let pause: Duration = if dice.once_in(10) { dice.millis(50..200) } else { dice.millis(0..20) };
+    sleep(pause).await;
 }

@@ -1,84 +1,122 @@
 //! Telegram, by long poll: a platform that does not know what it was sent before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::audit::{self, Sent};
-use crate::chosen;
-use crate::life::{Lives, OPEN, model, name, pause, unanswered};
-use crate::platform::telegram::Shown;
+use crate::audit::{self, Count, Listed};
+use crate::life::Lives;
+use crate::people::{self, PLACES, Platform, Style, model, name};
+use crate::platform::config::Channel;
+use crate::platform::telegram::{Chat, Shown, User};
 use crate::platform::{Scheme, Telegram};
+use crate::{Chosen, chosen};
 
-/// People who write.
-const PEOPLE: usize = 12;
+/// Telegram, and those who write there.
+struct Stage {
+    telegram: Telegram,
+    people: Vec<(Chat, User)>,
+}
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_behind_telegram_it_loses_nothing_and_repeats_only_what_telegram_cannot_tell() {
-    let (messages, mut dice) = chosen();
-    let telegram = Arc::new(Telegram::start(Scheme::Plain).await);
-    // Answers take a while, so that a kill finds some on their way.
-    telegram.desk().lag("sendMessage", 0..25, dice.next());
-    let provider = model(dice.split(2)).await;
-    let mut lives = Lives::new(&provider, &telegram.polled(), "[delivery]\nunknown = \"resend\"", dice.split(3));
-
-    let said = Arc::new(AtomicUsize::new(0));
-    let people: Vec<_> = (0..PEOPLE).map(|number| telegram.private(&format!("Person {number}"))).collect();
-    let writer = tokio::spawn({
-        let (telegram, said, mut dice) = (Arc::clone(&telegram), Arc::clone(&said), dice.split(4));
-        async move {
-            for number in 0..messages {
-                let few =
-                    |shown: &Vec<Shown>| unanswered(number, shown.iter().map(|shown| shown.text.as_str())).len() < OPEN;
-                telegram.messages().until("people are answered", few).await;
-                let (chat, user) = &people[dice.below(PEOPLE)];
-                telegram.says(chat, user, &name(number));
-                said.store(number + 1, Ordering::SeqCst);
-                tokio::time::sleep(pause(&mut dice)).await;
-            }
-        }
-    });
-    let answered = async |said: usize| {
-        let all = |shown: &Vec<Shown>| unanswered(said, shown.iter().map(|shown| shown.text.as_str())).is_empty();
-        telegram.messages().until(&format!("the first {said} messages are answered"), all).await;
-    };
-    // As long as people write, and a little longer.
-    let mut more = 3;
-    while more > 0 {
-        more -= usize::from(writer.is_finished());
-        lives.violence(answered(said.load(Ordering::SeqCst))).await;
+impl Stage {
+    async fn start() -> Arc<Self> {
+        let telegram = Telegram::start(Scheme::Plain).await;
+        let people = (0..PLACES).map(|number| telegram.private(&format!("Person {number}"))).collect();
+        Arc::new(Self { telegram, people })
     }
-    writer.await.expect("a writer who found nothing wrong");
+}
 
-    let mut gateway = lives.peace().await;
-    answered(messages).await;
-    telegram.all_confirmed().await;
+impl Platform for Stage {
+    fn say(&self, place: usize, text: &str) {
+        let (chat, user) = &self.people[place];
+        self.telegram.says(chat, user, text);
+    }
+
+    fn shown(&self) -> Vec<String> {
+        texts(&self.telegram.messages().all())
+    }
+
+    async fn until(&self, what: &str, enough: impl Fn(&[String]) -> bool + Send + Sync) {
+        self.telegram.messages().until(what, |shown| enough(&texts(shown))).await;
+    }
+
+    async fn quiet(&self) {
+        self.telegram.quiet().await;
+    }
+}
+
+fn texts(shown: &[Shown]) -> Vec<String> {
+    shown.iter().map(|shown| shown.text.clone()).collect()
+}
+
+/// What is left of a run.
+struct Left {
+    counts: Vec<Count>,
+    unknown: BTreeMap<usize, Listed>,
+}
+
+async fn run(chosen: Chosen, unknown: &str, style: Style) -> Left {
+    let Chosen { messages, mut dice } = chosen;
+    let stage = Stage::start().await;
+    // Answers take a while, so that a kill finds some on their way.
+    for operation in ["sendMessage", "editMessageText"] {
+        let longest = if style == Style::Growing { 100 } else { 25 };
+        stage.telegram.desk().lag(operation, 0..longest, dice.next());
+    }
+    let provider = model(dice.split(2), style).await;
+    let channel: Channel = stage.telegram.polled();
+    let channel = if style == Style::Growing { channel.drafts() } else { channel };
+    let delivery = format!("[delivery]\nunknown = {unknown:?}");
+    let mut lives = Lives::new(&stage, &provider, (&channel, &delivery), dice.split(3));
+    let mut gateway = people::write(&stage, &mut lives, messages, unknown == "hold", dice.split(4)).await;
+    stage.telegram.all_confirmed().await;
     let names: BTreeSet<String> = (0..messages).map(name).collect();
     audit::one_turn_each(&gateway, &names).await;
+    let unknown = audit::unknown(&gateway).await;
     gateway.terminate();
     let (code, logs) = gateway.ended().await;
     assert_eq!(code, Some(0), "it goes down in order: {logs:#?}");
-
-    let shown = telegram.messages().all();
-    let sent: Vec<Sent> = shown
-        .iter()
-        .map(|shown| Sent {
-            message: shown.text.strip_prefix("You said: ").expect("an answer").to_owned(),
-            conversation: shown.chat.to_string(),
-            at: shown.at,
-        })
-        .collect();
-    let doubles = audit::doubles(&sent, &lives);
-    let unknown = audit::unknown(lives.home.path()).await;
+    let counts = audit::counts(&*stage, &lives, messages);
+    let sum = |of: fn(&Count) -> usize| counts.iter().map(of).sum::<usize>();
     eprintln!(
-        "  {messages} messages, {} kills, {} replies, {} of them twice, {} listed as unknown",
-        lives.kills.len(),
-        sent.len(),
-        doubles.len(),
-        unknown.len()
+        "  {messages} messages, {} kills, {} answers; {} requests were under way at a kill, of which {} had arrived",
+        lives.kills(),
+        sum(|count| count.shown),
+        sum(|count| count.doubts),
+        sum(|count| count.arrived)
     );
-    for (message, times) in &doubles {
-        let listed = unknown.get(message);
-        assert!(listed >= Some(times), "{message} was sent {times} times too often, its owner is told of {listed:?}");
+    Left { counts, unknown }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_behind_telegram_it_repeats_exactly_what_telegram_cannot_tell_and_lists_that() {
+    let Left { counts, unknown } = run(chosen(1), "resend", Style::Whole).await;
+    for (message, count) in counts.iter().enumerate() {
+        assert_eq!(count.shown, 1 + count.arrived, "{}: {count:?}", name(message));
+        let listed = unknown.get(&message).map_or(0, |listed| listed.times);
+        assert_eq!(listed, count.doubts, "{}: {count:?}", name(message));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_behind_telegram_it_repeats_nothing_where_its_owner_wants_to_decide() {
+    let Left { counts, unknown } = run(chosen(4), "hold", Style::Whole).await;
+    for (message, count) in counts.iter().enumerate() {
+        let in_doubt = count.doubts > 0;
+        assert!(count.doubts <= 1, "{}: {count:?}", name(message));
+        // What is in doubt is there if it arrived, and is left alone then.
+        assert_eq!(count.shown, if in_doubt { count.arrived } else { 1 }, "{}: {count:?}", name(message));
+        let listed = in_doubt.then(|| Listed { times: 1, state: "unknown".to_owned() });
+        assert_eq!(unknown.get(&message), listed.as_ref(), "{}: {count:?}", name(message));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_answers_grow_it_leaves_each_whole_and_a_part_only_where_it_lists_one() {
+    let Left { counts, unknown } = run(chosen(4), "resend", Style::Growing).await;
+    for (message, count) in counts.iter().enumerate() {
+        // An edit that was under way is made again, and shows nothing twice: so not every doubt is the owner's.
+        let listed = unknown.get(&message).map_or(0, |listed| listed.times);
+        assert!(count.shown > 0 && count.shown - 1 <= listed, "{}: {count:?}, {listed} listed", name(message));
+        assert!(listed <= count.doubts, "{}: {count:?}, {listed} listed", name(message));
     }
 }

@@ -14,13 +14,13 @@ fn bytes(guest: &str) -> &'static [u8] {
 }
 
 /// A plugin's file, in a folder of its own.
-struct File {
+pub(crate) struct File {
     folder: TempDir,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl File {
-    fn of(guest: &str) -> Self {
+    pub(crate) fn of(guest: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let path = component(folder.path(), guest);
         Self { folder, path }
@@ -31,7 +31,7 @@ impl File {
     }
 
     /// Puts another guest's file in its place, as a careful installer does.
-    fn replace(&self, guest: &str) {
+    pub(crate) fn replace(&self, guest: &str) {
         let beside = self.folder.path().join("beside");
         std::fs::write(&beside, bytes(guest)).expect("a writable folder");
         std::fs::rename(beside, &self.path).expect("our files");

@@ -1,4 +1,5 @@
-//! A channel whose deliveries can take every turn that the contract knows, for tests of the outbox.
+//! A channel whose deliveries can take every turn that the contract knows, for tests of the outbox, and whose polls
+//! can end in several ways, for tests of the driver.
 //!
 //! A text has parts, divided by `|`, each a message of its own. What is shown is brought to what
 //! should be: a part is posted, or edited where it stands with another text. Some parts are words of
@@ -8,12 +9,18 @@
 //! - `unavailable`, `unsupported`: it fails with that error;
 //! - `pause`: it waits for a second before it goes on;
 //! - `line TEXT`: a frame of the connection `lines`.
+//!
+//! With a `base_url` it polls there, and takes each answer as a word of command:
+//!
+//! - `say ID TEXT`: someone wrote this;
+//! - `trap`: the call traps; `invalid`: it fails with `invalid-input`.
 
 use exoclaw_guest::channel::{
-    Body, Call, Channel, Content, Event, Features, Field, FieldValue, Hold, LimitedRequest, Next, Outbound,
-    OutboundFrame, Outcome, Outgoing, Received, Setup, Step, TaggedOutboundFrame, TransportError, text,
+    Action, Address, Body, Call, Channel, Content, Conversation, Event, Features, Field, FieldValue, Health, Hold,
+    Kind, LimitedRequest, Message, Next, Outbound, OutboundFrame, Outcome, Outgoing, Received, Sender as Person, Setup,
+    Step, TaggedOutboundFrame, TaggedRequest, TaggedResponse, Timer, TransportError, text,
 };
-use exoclaw_guest::{Error, unsupported};
+use exoclaw_guest::{Error, Response, invalid, unsupported};
 use serde::{Deserialize, Serialize};
 
 struct Sender;
@@ -26,11 +33,19 @@ struct Settings {
     /// It shows that the agent writes.
     #[serde(default)]
     typing: bool,
+    /// Where it polls, and sends.
+    base_url: Option<String>,
+}
+
+impl Settings {
+    fn origin(&self) -> &str {
+        self.base_url.as_deref().unwrap_or("https://sender.invalid")
+    }
 }
 
 impl exoclaw_guest::Settings for Settings {
-    const SCHEMA: &'static str =
-        r#"{"type":"object","properties":{"keys":{"type":"boolean"},"typing":{"type":"boolean"}}}"#;
+    const SCHEMA: &'static str = r#"{"type":"object","properties":{
+        "keys":{"type":"boolean"},"typing":{"type":"boolean"},"base_url":{"type":"string"}}}"#;
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -58,11 +73,21 @@ impl Channel for Sender {
             reactions: false,
             threads: false,
         };
-        Ok(Setup { secrets: vec![], origins: vec!["https://sender.invalid".into()], webhook: None, features })
+        Ok(Setup { secrets: vec![], origins: vec![settings.origin().into()], webhook: None, features })
     }
 
-    fn receive(_: Call<'_, Self>, _: Event) -> Result<Received<()>, Error> {
-        Ok(Received::default())
+    fn receive(call: Call<'_, Self>, event: Event) -> Result<Received<()>, Error> {
+        let Some(base_url) = &call.settings.base_url else { return Ok(Received::default()) };
+        let (messages, then) = match event {
+            Event::Start(_) => (vec![], vec![Action::Report(Health::Ready), poll(base_url)]),
+            Event::Timer(_) => (vec![], vec![poll(base_url)]),
+            Event::Response(TaggedResponse { outcome: Ok(Response { status: 200, body, .. }), .. }) => {
+                (vec![told(&String::from_utf8_lossy(&body))?], vec![poll(base_url)])
+            }
+            Event::Response(_) => (vec![], vec![Action::SetTimer(Timer { tag: POLL.into(), after_ms: 200 })]),
+            _ => (vec![], vec![]),
+        };
+        Ok(Received { messages, actions: then, ..Received::default() })
     }
 
     fn deliver(call: Call<'_, Self>, outgoing: &Outgoing, mut progress: Progress) -> Result<Step<Progress>, Error> {
@@ -71,14 +96,14 @@ impl Channel for Sender {
             return Ok(step(progress, Next::Unknown("it was under way".into())));
         }
         match &outgoing.content {
-            Content::Typing => Ok(step(progress, request(outgoing, "POST", "typing", Body::Text(text(""))))),
+            Content::Typing => Ok(step(progress, request(&call, outgoing, "POST", "typing", Body::Text(text(""))))),
             Content::Draft(whole) => parts(&call, outgoing, progress, &[whole]),
             Content::Markdown(whole) => parts(&call, outgoing, progress, &whole.split('|').collect::<Vec<_>>()),
             Content::File(file) if progress.shown.is_empty() => {
                 let field = |name: &str, value| Field { name: name.into(), filename: None, mime_type: None, value };
                 let form = Body::Form(vec![field("file", FieldValue::File(file.id.clone()))]);
                 progress.under_way = true;
-                Ok(step(progress, request(outgoing, "POST", "files", form)))
+                Ok(step(progress, request(&call, outgoing, "POST", "files", form)))
             }
             Content::File(_) => Ok(done(progress)),
             Content::Reaction(_) => Err(unsupported("it has no reactions")),
@@ -138,10 +163,8 @@ fn parts(
             Some((id, _)) => {
                 let path = format!("messages/{id}");
                 progress.under_way = true;
-                return Ok(step(
-                    progress,
-                    request(outgoing, "PUT", &path, Body::Text(text(format!("{index} {part}")))),
-                ));
+                let body = Body::Text(text(format!("{index} {part}")));
+                return Ok(step(progress, request(call, outgoing, "PUT", &path, body)));
             }
             None => {}
         }
@@ -162,7 +185,8 @@ fn parts(
             _ => {}
         }
         progress.under_way = true;
-        return Ok(step(progress, request(outgoing, "POST", "messages", Body::Text(text(format!("{index} {part}"))))));
+        let body = Body::Text(text(format!("{index} {part}")));
+        return Ok(step(progress, request(call, outgoing, "POST", "messages", body)));
     }
     Ok(done(progress))
 }
@@ -176,15 +200,52 @@ fn done(progress: Progress) -> Step<Progress> {
     step(progress, Next::Done(shown))
 }
 
-fn request(outgoing: &Outgoing, method: &str, path: &str, body: Body) -> Next {
+fn request(call: &Call<'_, Sender>, outgoing: &Outgoing, method: &str, path: &str, body: Body) -> Next {
     let request = Outbound {
         method: method.into(),
-        url: text(format!("https://sender.invalid/{path}")),
+        url: text(format!("{}/{path}", call.settings.origin())),
         headers: vec![("to".into(), text(&outgoing.address.peer)), ("id".into(), text(&outgoing.id))],
         body,
         timeout_ms: 10_000,
     };
     Next::Request(LimitedRequest { request, keys: vec!["all".into()] })
+}
+
+/// The tag of its poll, and of the timer between two.
+const POLL: &str = "poll";
+
+fn poll(base_url: &str) -> Action {
+    let request = Outbound {
+        method: "GET".into(),
+        url: text(format!("{base_url}/poll")),
+        headers: vec![],
+        body: Body::Bytes(vec![]),
+        timeout_ms: 60_000,
+    };
+    Action::Request(TaggedRequest { tag: POLL.into(), request })
+}
+
+/// What a poll brought.
+fn told(command: &str) -> Result<Message, Error> {
+    let (id, text) = match command.splitn(3, ' ').collect::<Vec<_>>()[..] {
+        ["say", id, text] => (id, text),
+        ["trap"] => panic!("as it was told"),
+        _ => return Err(invalid("as it was told")),
+    };
+    Ok(Message {
+        event_id: id.into(),
+        id: id.into(),
+        kind: Kind::New,
+        address: Address { account: None, peer: "ada".into(), guild: None, team: None, thread: None },
+        sender: Person { id: "ada".into(), name: None, bot: false },
+        text: text.into(),
+        attachments: vec![],
+        reply_to: None,
+        conversation: Conversation::Direct,
+        mentions_agent: false,
+        sent_at: None,
+        handle: vec![],
+    })
 }
 
 exoclaw_guest::channel!(Sender);

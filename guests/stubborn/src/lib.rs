@@ -1,9 +1,12 @@
 //! A channel that goes on only from a state of its own kind: what a new version is that cannot
 //! read what the old one has left.
+//!
+//! With the setting `fails` it is what a version is that should be replaced: `"start"` traps when it is started,
+//! `"timer"` on the first event after that.
 
 use crate::exports::exoclaw::plugin::channel::{
     Action, Context, Description, Error, Event, Features, Fetch, Guest, Health, Incoming, NextState, Outcome, Outgoing,
-    Response, Setup, Start, Step,
+    Response, Setup, Start, Step, Timer,
 };
 
 wit_bindgen::generate!({ world: "channel-plugin", path: "../../wit" });
@@ -23,7 +26,14 @@ impl Guest for Stubborn {
         Ok(Setup { secrets: vec![], origins: vec![], webhook: None, features })
     }
 
-    fn parse_incoming(_context: Context, state: Vec<u8>, event: Event) -> Result<Incoming, Error> {
+    fn parse_incoming(context: Context, state: Vec<u8>, event: Event) -> Result<Incoming, Error> {
+        // As the host writes a table of texts.
+        let fails = |when| context.settings.contains(&format!(r#""fails":"{when}""#));
+        match event {
+            Event::Start(Start::New | Start::Restart) if fails("start") => core::arch::wasm32::unreachable(),
+            Event::Timer(_) => core::arch::wasm32::unreachable(),
+            _ => {}
+        }
         let state = match event {
             Event::Start(Start::Reload) => match state.as_slice() {
                 b"trap" => core::arch::wasm32::unreachable(),
@@ -35,7 +45,10 @@ impl Guest for Stubborn {
             },
             _ => NextState::Unchanged,
         };
-        let actions = vec![Action::Report(Health::Ready)];
+        let mut actions = vec![Action::Report(Health::Ready)];
+        if fails("timer") {
+            actions.push(Action::SetTimer(Timer { tag: "fails".into(), after_ms: 1 }));
+        }
         Ok(Incoming { state, messages: vec![], receipts: vec![], actions, reply: None })
     }
 

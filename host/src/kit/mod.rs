@@ -20,6 +20,7 @@ mod run;
 mod tool;
 pub mod view;
 
+pub use channel::broken_promises;
 pub use generate::arguments;
 pub use junit::to_junit;
 pub use report::{Case, Outcome, Report};

@@ -3,12 +3,15 @@
 mod answers;
 mod commands;
 mod connections;
+mod files;
 mod hostile;
 mod pairing;
+mod recovery;
 mod refusals;
 mod repeats;
 mod signatures;
 mod troubles;
+mod unavailable;
 
 use crate::harness::{Builder, FakeProvider, Gate, Gateway, Reply, Request, Wire};
 use crate::platform::config::Channel;

@@ -1,11 +1,16 @@
 //! Of a call that the platform did not make, nothing happens.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{answer_to, parrot, with};
+use crate::harness::Client;
 use crate::platform::telegram::WEBHOOK_SECRET;
 use crate::platform::{
-    Discord, GitHub, Hook, Scheme, SigningKey, Slack, Telegram, WhatsApp, discord, github, now, slack,
+    Answer, Discord, GitHub, Hook, Issuer, Scheme, SigningKey, Slack, Telegram, Trouble, WhatsApp, discord, github,
+    now, slack, whatsapp,
 };
 
 #[tokio::test]
@@ -119,4 +124,68 @@ async fn githubs_deliveries_need_its_signature() {
     assert_eq!(github.push(&hook, &right, "two", github::SECRET).await.expect("an answer").status, 200);
     github.comments().until("a comment", |comments| comments.len() == 1).await;
     assert_eq!(provider.count(), 1);
+}
+
+#[tokio::test]
+async fn a_secret_that_was_rotated_lets_nobody_in_any_more() {
+    let (whatsapp, provider) = (WhatsApp::start(Scheme::Tls).await, parrot().await);
+    let home = Arc::new(TempDir::new().expect("a temporary folder"));
+    let keys = home.path().join(".exoclaw");
+    let channel = whatsapp.channel_table().filed(&keys);
+    channel.keep(&keys, "app-secret", "the secret before");
+    let gateway = with(&provider, &channel).home(&home).start().await;
+    let hook = Hook::of(gateway.address(), channel.name());
+    let ada = "4915100000001";
+    let call = |text: &str| {
+        let message = whatsapp.message(ada, json!({"type": "text", "text": {"body": text}}));
+        whatsapp.callback(ada, vec![message])
+    };
+    let (old, new) = ("the secret before", whatsapp::APP_SECRET);
+    assert_eq!(whatsapp.push(&hook, &call("Before"), old).await.expect("an answer").status, 200);
+    whatsapp.shown(ada, &answer_to("Before")).await;
+
+    channel.keep(&keys, "app-secret", new);
+    let mut client = Client::connect(&gateway).await;
+    let report = client.call("plugin.reload", json!({"name": channel.name()})).await.expect("a report");
+    assert_eq!(report["plugins"][0]["outcome"], "reloaded", "{report}");
+    assert_eq!(whatsapp.push(&hook, &call("Forged"), old).await.expect("an answer").status, 401);
+    assert_eq!(whatsapp.push(&hook, &call("True"), new).await.expect("an answer").status, 200);
+    whatsapp.shown(ada, &answer_to("True")).await;
+    assert_eq!((provider.count(), whatsapp.texts(ada).len()), (2, 2));
+}
+
+#[tokio::test]
+async fn tokens_are_checked_by_the_keys_that_their_issuer_publishes() {
+    let (issuer, provider) = (Issuer::start().await, parrot().await);
+    let channel = issuer.channel_table("exoclaw");
+    let gateway = with(&provider, &channel).start().await;
+    let hook = Hook::of(gateway.address(), channel.name());
+    let call = async |token: String, text: &str| {
+        let body = json!({"id": text, "sender": "ada", "peer": "ada", "text": text}).to_string();
+        let headers = [("content-type", "application/json"), ("authorization", &*format!("Bearer {token}"))];
+        hook.post(&headers, body).await.expect("an answer").status
+    };
+    assert_eq!(call(issuer.token("exoclaw", 300), "True").await, 200);
+    assert_eq!(call(issuer.forged("exoclaw"), "Forged").await, 401);
+    assert_eq!(call(issuer.token("another", 300), "For another").await, 401);
+    assert_eq!(call(issuer.token("exoclaw", -300), "Of yesterday").await, 401);
+    assert_eq!(call(issuer.token("exoclaw", 300), "Also true").await, 200);
+    provider.exchange(1).await;
+    assert_eq!(provider.count(), 2);
+    assert_eq!(issuer.desk().operations().all(), ["keys"], "they are kept");
+}
+
+#[tokio::test]
+async fn without_the_issuers_keys_nobody_is_let_in_and_all_are_to_come_again() {
+    let (issuer, provider) = (Issuer::start().await, parrot().await);
+    let channel = issuer.channel_table("exoclaw");
+    let gateway = with(&provider, &channel).start().await;
+    let hook = Hook::of(gateway.address(), channel.name());
+    issuer.desk().plan("keys", Trouble::Refuse(Answer::empty(500)));
+    for token in [issuer.token("exoclaw", 300), issuer.forged("exoclaw")] {
+        let authorization = format!("Bearer {token}");
+        let answer = hook.post(&[("authorization", &authorization)], "{}").await.expect("an answer");
+        assert_eq!(answer.status, 503);
+    }
+    assert_eq!((issuer.desk().operations().all().len(), provider.count()), (1, 0), "it is not asked for every call");
 }

@@ -1,32 +1,65 @@
 //! What the owner writes into the config file for each platform.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use crate::harness::Builder;
 
 use super::server::CA_FILE;
-use super::{Discord, GitHub, Irc, Slack, Telegram, WhatsApp};
+use super::{Discord, GitHub, Irc, Issuer, Plain, Slack, Telegram, WhatsApp};
 use super::{discord, github, irc, slack, telegram, whatsapp};
 
 /// A channel: its plugin, its grants and secrets, and what the owner decides about it.
 #[derive(Debug, Clone)]
 pub(crate) struct Channel {
     name: &'static str,
+    path: String,
     settings: String,
     origins: Vec<String>,
     secrets: Vec<(&'static str, &'static str)>,
+    /// Its secrets are files, and not in the environment.
+    filed: bool,
+    limits: String,
     table: String,
 }
 
 impl Channel {
     fn new(name: &'static str, settings: String, origins: Vec<String>) -> Self {
         let table = "direct = \"open\"\ngroup = \"open\"\nmention = false\ndrafts = false\n".to_owned();
-        Self { name, settings, origins, secrets: Vec::new(), table }
+        Self {
+            name,
+            path: format!("bundled:{name}"),
+            settings,
+            origins,
+            secrets: Vec::new(),
+            filed: false,
+            limits: String::new(),
+            table,
+        }
     }
 
     fn secret(mut self, name: &'static str, value: &'static str) -> Self {
         self.secrets.push((name, value));
         self
+    }
+
+    /// The same, whose secrets are files of its owner's, in this folder for keys.
+    pub(crate) fn filed(mut self, folder: &Path) -> Self {
+        for (secret, value) in &self.secrets {
+            self.keep(folder, secret, value);
+        }
+        self.filed = true;
+        self
+    }
+
+    /// Writes one of its secrets into its file.
+    pub(crate) fn keep(&self, folder: &Path, secret: &str, value: &str) {
+        use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+        let folder = folder.join("credentials");
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).expect("a writable folder");
+        let path = folder.join(format!("{}.{secret}.key", self.name));
+        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+        std::io::Write::write_all(&mut file.expect("a file"), value.as_bytes()).expect("room for a key");
     }
 
     /// The name of its plugin, by which its webhook is found.
@@ -37,6 +70,12 @@ impl Channel {
     /// Further lines for its table.
     pub(crate) fn line(mut self, line: &str) -> Self {
         let _ = writeln!(self.table, "{line}");
+        self
+    }
+
+    /// Lines for the limits of its plugin.
+    pub(crate) fn limits(mut self, lines: &str) -> Self {
+        self.limits = format!("[plugins.limits]\n{lines}\n");
         self
     }
 
@@ -58,17 +97,20 @@ impl Channel {
         let origins = self.origins.iter();
         let granted: Vec<_> = origins.map(|origin| format!("{{ origin = {origin:?}, private = true }}")).collect();
         let mut plugin = format!(
-            "[[plugins]]\nname = {name:?}\npath = \"bundled:{name}\"\nsettings = {{ {} }}\n[plugins.grants]\n\
-             http = [{}]\n",
+            "[[plugins]]\nname = {name:?}\npath = {:?}\nsettings = {{ {} }}\n[plugins.grants]\nhttp = [{}]\n",
+            self.path,
             self.settings,
             granted.join(", ")
         );
+        let hosts = &self.origins;
         for (secret, value) in &self.secrets {
             let variable = format!("{name}_{secret}").to_uppercase().replace('-', "_");
-            let hosts = &self.origins;
             let _ = writeln!(plugin, "secrets.{secret} = {{ env = {variable:?}, hosts = {hosts:?} }}");
-            gateway = gateway.env(&variable, value);
+            if !self.filed {
+                gateway = gateway.env(&variable, value);
+            }
         }
+        plugin.push_str(&self.limits);
         gateway.plugins(&plugin).tables(&format!("[channels.{name}]\n{}", self.table))
     }
 }
@@ -142,6 +184,26 @@ impl GitHub {
         Channel::new("webhook", settings.to_owned(), vec![self.origin()])
             .secret("webhook-secret", github::SECRET)
             .secret("github-token", github::TOKEN)
+    }
+}
+
+impl Plain {
+    /// The channel `mine`, whose plugin is this file.
+    pub(crate) fn channel_table(&self, plugin: &Path, settings: &str) -> Channel {
+        let settings = format!("base_url = {:?}{settings}", self.origin());
+        let channel = Channel::new("mine", settings, vec![self.origin()]);
+        Channel { path: plugin.display().to_string(), ..channel }
+    }
+}
+
+impl Issuer {
+    /// The guest `webhook`, called with this issuer's tokens for `audience`. It answers nobody.
+    pub(crate) fn channel_table(&self, audience: &str) -> Channel {
+        let origin = self.origin();
+        let settings = format!(
+            "verification = {{ kind = \"jwt\", jwks_url = \"{origin}/keys\", issuer = {origin:?}, audience = {audience:?} }}"
+        );
+        Channel::new("webhook", settings, vec![origin])
     }
 }
 

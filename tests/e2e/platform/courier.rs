@@ -8,6 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::desk::Seen;
 use super::push::{Hook, Pushed};
+use super::server::{Platform, Server};
 
 /// How long after a failed call the next one comes, in this world without patience.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -15,9 +16,27 @@ const AGAIN: Duration = Duration::from_millis(50);
 /// Headers of a call: of its body, and of how often it was tried before.
 type Headers = dyn Fn(&str, u32) -> Vec<(String, String)> + Send + Sync;
 
+/// A platform that calls webhooks.
+pub(crate) trait Calls: Platform {
+    /// By whom.
+    fn courier(&self) -> &Courier;
+}
+
+impl<P: Calls> Server<P> {
+    /// Where it calls from now on; nowhere at first, and then calls wait.
+    pub(crate) fn pushes_to(&self, hook: Hook) {
+        self.platform().courier().goes_to(hook);
+    }
+
+    /// How each call was answered, in order; 0 where it was not.
+    pub(crate) fn pushes(&self) -> &Seen<u16> {
+        self.platform().courier().answers()
+    }
+}
+
 /// Calls one webhook, one call after another.
 #[derive(Debug)]
-pub(super) struct Courier {
+pub(crate) struct Courier {
     way: mpsc::UnboundedSender<String>,
     hook: watch::Sender<Option<Hook>>,
     answers: Arc<Seen<u16>>,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::check::{Kind, check, need, object};
-use super::courier::{self, Courier};
+use super::courier::{self, Calls, Courier};
 use super::desk::{Desk, Seen};
 use super::push::{Hook, Pushed, hmac_sha256};
 use super::server::{Answer, Platform, Request, Scheme, Server};
@@ -19,9 +19,7 @@ pub(crate) const SECRET: &str = "It's a Secret to Everybody";
 pub(crate) const REPOSITORY: &str = "octo/hello";
 
 /// GitHub, as long as this lives.
-pub(crate) struct GitHub {
-    server: Server<Api>,
-}
+pub(crate) type GitHub = Server<Api>;
 
 pub(crate) struct Api {
     desk: Desk,
@@ -41,38 +39,18 @@ pub(crate) struct Comment {
 
 impl GitHub {
     pub(crate) async fn start(scheme: Scheme) -> Self {
-        let server = Server::start(scheme, |_| Api {
+        Self::serve(scheme, |_| Api {
             desk: Desk::default(),
             comments: Seen::default(),
             // A delivery's id is made of its body here, so that one that is repeated keeps it.
             courier: Courier::new(|body, _| signed("issue_comment", &delivery(body), SECRET, body)),
             next: Mutex::new(1_000),
-        });
-        Self { server: server.await }
-    }
-
-    pub(crate) fn origin(&self) -> String {
-        self.server.origin()
-    }
-
-    pub(crate) fn desk(&self) -> &Desk {
-        &self.api().desk
-    }
-
-    fn api(&self) -> &Api {
-        self.server.platform()
-    }
-
-    pub(crate) fn pushes_to(&self, hook: Hook) {
-        self.api().courier.goes_to(hook);
-    }
-
-    pub(crate) fn pushes(&self) -> &Seen<u16> {
-        self.api().courier.answers()
+        })
+        .await
     }
 
     pub(crate) fn comments(&self) -> &Seen<Comment> {
-        &self.api().comments
+        &self.platform().comments
     }
 
     /// Waits until a comment of the bot's reads so.
@@ -84,13 +62,13 @@ impl GitHub {
     /// Someone comments on an issue.
     pub(crate) fn says(&self, issue: u64, login: &str, body: &str) -> Value {
         let event = self.comment(issue, login, body);
-        self.api().courier.call(event.to_string());
+        self.platform().courier.call(event.to_string());
         event
     }
 
     /// The event `issue_comment`.
     pub(crate) fn comment(&self, issue: u64, login: &str, body: &str) -> Value {
-        let mut next = self.api().next.lock().expect("no poison");
+        let mut next = self.platform().next.lock().expect("no poison");
         *next += 1;
         let id = *next;
         let user = json!({"login": login, "id": 583_231, "type": "User", "site_admin": false});
@@ -139,6 +117,12 @@ fn signed(event: &str, delivery: &str, secret: &str, body: &str) -> Vec<(String,
         header("x-github-hook-id", "292430182"),
         header("x-hub-signature-256", &format!("sha256={}", hmac_sha256(secret, body.as_bytes()))),
     ]
+}
+
+impl Calls for Api {
+    fn courier(&self) -> &Courier {
+        &self.courier
+    }
 }
 
 impl Platform for Api {

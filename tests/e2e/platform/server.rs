@@ -10,8 +10,9 @@ use percent_encoding::percent_decode_str;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::WebSocketStream;
@@ -20,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::desk::{Desk, Trouble};
 use crate::harness::http::{self, RawRequest, Reader};
+use crate::harness::within;
 
 /// The authority that signed what [`Scheme::Tls`] shows, for `[net] ca_file`.
 pub(crate) const CA_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/net/fixtures/ca.pem");
@@ -159,6 +161,12 @@ pub(crate) trait Platform: Send + Sync + 'static {
     /// Carries a request out. Whatever it changes, it changes before it first waits.
     fn answer(&self, request: &Request) -> impl Future<Output = Answer> + Send;
 
+    /// What is answered where nothing is.
+    fn unserved(&self, request: &Request) -> Answer {
+        self.desk().violation(format!("nothing is served to {} at {}", request.method, request.path));
+        Answer::empty(404)
+    }
+
     /// Whether a WebSocket may be opened here; else what is answered instead.
     fn admits(&self, request: &Request) -> Result<(), Answer> {
         self.desk().violation(format!("no WebSocket is served at {}", request.path));
@@ -176,22 +184,42 @@ pub(crate) struct Server<P: Platform> {
     address: SocketAddr,
     scheme: Scheme,
     platform: Arc<P>,
+    /// How many connections are served.
+    open: watch::Receiver<usize>,
     _task: JoinSet<()>,
 }
 
 impl<P: Platform> Server<P> {
     /// Serves what `platform` makes of the address that it has.
-    pub(crate) async fn start(scheme: Scheme, platform: impl FnOnce(SocketAddr) -> P) -> Self {
+    pub(crate) async fn serve(scheme: Scheme, platform: impl FnOnce(SocketAddr) -> P) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let platform = Arc::new(platform(address));
         let mut task = JoinSet::new();
-        task.spawn(accept(listener, tls(scheme), Arc::clone(&platform)));
-        Self { address, scheme, platform, _task: task }
+        let (count, open) = watch::channel(0);
+        task.spawn(accept(listener, tls(scheme), Arc::clone(&platform), count));
+        Self { address, scheme, platform, open, _task: task }
     }
 
-    pub(crate) fn platform(&self) -> &Arc<P> {
+    /// Waits until nobody is connected any more, and all that they have sent is carried out.
+    pub(crate) async fn quiet(&self) {
+        let quiet = async {
+            // Connections are accepted in their order: behind this one, no earlier one waits for it.
+            let mut last = TcpStream::connect(self.address).await.expect("the server listens");
+            last.shutdown().await.expect("a live socket");
+            let _ = last.read_to_end(&mut Vec::new()).await;
+            drop(last);
+            self.open.clone().wait_for(|open| *open == 0).await.map(|_| ()).expect("the server runs");
+        };
+        within("the last connection ends", quiet).await;
+    }
+
+    pub(super) fn platform(&self) -> &P {
         &self.platform
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        self.platform.desk()
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -232,13 +260,21 @@ pub(crate) fn tls(scheme: Scheme) -> Option<TlsAcceptor> {
     Some(TlsAcceptor::from(Arc::new(config)))
 }
 
-async fn accept<P: Platform>(listener: TcpListener, tls: Option<TlsAcceptor>, platform: Arc<P>) {
+async fn accept<P: Platform>(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    platform: Arc<P>,
+    open: watch::Sender<usize>,
+) {
+    let open = Arc::new(open);
     let numbers = Arc::new(AtomicU64::new(0));
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         stream.set_nodelay(true).expect("a live socket");
         let (tls, platform, numbers) = (tls.clone(), Arc::clone(&platform), Arc::clone(&numbers));
+        let connection = Connection::new(&open);
         connections.spawn(async move {
+            let _connection = connection;
             match tls {
                 None => serve(Box::new(stream), &numbers, &*platform).await,
                 // Who is killed in the middle of a handshake says no more.
@@ -250,6 +286,22 @@ async fn accept<P: Platform>(listener: TcpListener, tls: Option<TlsAcceptor>, pl
             }
         });
         while connections.try_join_next().is_some() {}
+    }
+}
+
+/// A connection, counted as long as this lives.
+struct Connection(Arc<watch::Sender<usize>>);
+
+impl Connection {
+    fn new(open: &Arc<watch::Sender<usize>>) -> Self {
+        open.send_modify(|open| *open += 1);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
     }
 }
 

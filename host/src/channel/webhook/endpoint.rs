@@ -92,8 +92,8 @@ impl EndpointParts {
             secret: &|name| out.secrets().known(name).cloned(),
             webhook_url: config.webhook_url.as_deref(),
             unsigned: config.unsigned_webhook,
-            jwks: match webhook.verification {
-                Verification::Jwt(_) => ChannelKeys::of(plugin),
+            jwks: match &webhook.verification {
+                Verification::Jwt(jwt) => ChannelKeys::of(plugin, &jwt.jwks_url),
                 _ => None,
             },
         };

@@ -24,9 +24,12 @@ pub(super) struct ChannelKeys {
 }
 
 impl ChannelKeys {
-    /// Nothing where the channel's origins are none; its driver says so.
-    pub(super) fn of(plugin: &ChannelPlugin) -> Option<Arc<dyn JwksSource>> {
-        Some(Arc::new(Self { out: plugin.out(), outward: Outward::of(plugin).ok()? }))
+    /// Nothing where the keys' address is none; the verifier says so. The setup names it where it says how calls are
+    /// verified, so that it need not stand among the origins that the plugin itself reaches.
+    pub(super) fn of(plugin: &ChannelPlugin, jwks_url: &str) -> Option<Arc<dyn JwksSource>> {
+        let origin = Origin::of(&jwks_url.parse().ok()?)?;
+        let outward = Outward::new(plugin.out(), &[origin.to_string()]).ok()?;
+        Some(Arc::new(Self { out: plugin.out(), outward }))
     }
 }
 

@@ -78,6 +78,19 @@ pub(super) async fn check(plugin: &Arc<Plugin>, options: &Options, report: &mut 
     report.add(bench.bounds.case("limits".into(), &limits(plugin)));
 }
 
+/// What the results of these events break of the contract's promises, each in a sentence: of messages, states, and
+/// actions, which go nowhere but where the setup says.
+#[must_use]
+pub fn broken_promises(setup: &Setup, results: Vec<(Event, Incoming)>) -> Vec<String> {
+    let seen: Vec<Seen> = results.into_iter().map(|(event, incoming)| Seen { event, incoming }).collect();
+    let cases = [promises::messages(&seen), promises::actions(&seen, setup), promises::states(&seen)];
+    let problems = cases.into_iter().filter_map(|case| match case.outcome {
+        super::Outcome::Fail(problems) => Some(problems),
+        super::Outcome::Pass(_) | super::Outcome::Skip(_) => None,
+    });
+    problems.flatten().collect()
+}
+
 /// An event and what became of it.
 struct Seen {
     event: Event,

@@ -34,7 +34,7 @@ impl Discord {
 
     /// Asks who answers, as when the owner enters the webhook's address.
     pub(crate) async fn pings(&self, hook: &Hook) -> Result<Pushed, String> {
-        let ping = json!({"id": self.api().fresh_id(), "application_id": APPLICATION_ID, "type": 1, "version": 1});
+        let ping = json!({"id": self.platform().fresh_id(), "application_id": APPLICATION_ID, "type": 1, "version": 1});
         self.push(hook, &ping, &SigningKey::from_seed(SIGNING_SEED), now()).await
     }
 
@@ -52,10 +52,10 @@ impl Discord {
 
     /// A command that is not pushed yet.
     pub(crate) fn interaction(&self, channel: &Channel, user: &User, name: &str, options: Value) -> Value {
-        let id = self.api().fresh_id();
+        let id = self.platform().fresh_id();
         let token = format!("interaction-token-{id}");
         let open = Open { channel: channel.id.clone(), original: None, loading: false };
-        self.api().state.lock().expect("no poison").interactions.insert(token.clone(), open);
+        self.platform().state.lock().expect("no poison").interactions.insert(token.clone(), open);
         let mut interaction = json!({
             "id": id, "application_id": APPLICATION_ID, "type": 2, "version": 1, "token": token,
             "channel_id": channel.id, "channel": {"id": channel.id, "type": u8::from(channel.guild.is_none())},
@@ -103,7 +103,7 @@ impl Discord {
             Some(5) => true,
             _ => return self.desk().violation(format!("no answer to a command: {}", answer.text())),
         };
-        let api = self.api();
+        let api = self.platform();
         let mut shown = Shown {
             request: u64::MAX,
             at: Instant::now(),

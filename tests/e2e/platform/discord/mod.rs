@@ -27,9 +27,7 @@ pub(crate) const BOT_ID: &str = "1100000000000000001";
 pub(crate) const APPLICATION_ID: &str = "1100000000000000002";
 
 /// Discord, as long as this lives.
-pub(crate) struct Discord {
-    server: Server<Api>,
-}
+pub(crate) type Discord = Server<Api>;
 
 pub(crate) struct Api {
     desk: Desk,
@@ -54,6 +52,8 @@ struct State {
     repeats: usize,
     /// Interactions, by their token, with the message that they were answered by.
     interactions: HashMap<String, interactions::Open>,
+    /// Files of users on the CDN, by their path.
+    files: HashMap<String, (String, Vec<u8>)>,
     next_id: u64,
 }
 
@@ -98,7 +98,7 @@ pub(crate) struct Reaction {
 
 impl Discord {
     pub(crate) async fn start(scheme: Scheme) -> Self {
-        let server = Server::start(scheme, |address| Api {
+        Self::serve(scheme, |address| Api {
             desk: Desk::default(),
             origin: format!("{}://{address}", scheme.http()),
             socket_origin: format!("{}://{address}", scheme.ws()),
@@ -108,49 +108,33 @@ impl Discord {
             reactions: Seen::default(),
             gateway: Gateway::default(),
             limits: Limits::default(),
-        });
-        Self { server: server.await }
-    }
-
-    pub(crate) fn origin(&self) -> String {
-        self.server.origin()
+        })
+        .await
     }
 
     /// Where its gateway is.
     pub(crate) fn socket_origin(&self) -> String {
-        self.api().socket_origin.clone()
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    pub(crate) fn desk(&self) -> &Desk {
-        &self.api().desk
-    }
-
-    fn api(&self) -> &Api {
-        self.server.platform()
+        self.platform().socket_origin.clone()
     }
 
     /// The gateway that bots connect to.
     pub(crate) fn gateway(&self) -> &Gateway {
-        &self.api().gateway
+        &self.platform().gateway
     }
 
     /// Lets so many requests to a channel's route pass in each window.
     pub(crate) fn limit(&self, requests: u32, window: Duration) {
-        self.api().limits.set(requests, window);
+        self.platform().limits.set(requests, window);
     }
 
     /// How many requests came beyond a limit.
     pub(crate) fn limited(&self) -> usize {
-        self.api().limits.exceeded()
+        self.platform().limits.exceeded()
     }
 
     /// How many sends a nonce showed to be repeats.
     pub(crate) fn repeats(&self) -> usize {
-        self.api().state.lock().expect("no poison").repeats
+        self.platform().state.lock().expect("no poison").repeats
     }
 
     pub(crate) fn direct(&self) -> Channel {
@@ -166,20 +150,20 @@ impl Discord {
         let event = json!({
             "id": thread.id, "parent_id": thread.parent, "guild_id": thread.guild, "type": 11, "name": "thread",
         });
-        self.api().gateway.dispatch("THREAD_CREATE", event, Intents::GUILDS);
+        self.platform().gateway.dispatch("THREAD_CREATE", event, Intents::GUILDS);
         thread
     }
 
     fn channel(&self, guild: Option<&str>, parent: Option<&str>) -> Channel {
-        let id = self.api().fresh_id();
+        let id = self.platform().fresh_id();
         let channel = Channel { id, guild: guild.map(str::to_owned), parent: parent.map(str::to_owned) };
-        let mut state = self.api().state.lock().expect("no poison");
+        let mut state = self.platform().state.lock().expect("no poison");
         state.channels.insert(channel.id.clone(), channel.clone());
         channel
     }
 
     pub(crate) fn user(&self, name: &str) -> User {
-        User { id: self.api().fresh_id(), name: name.to_owned(), bot: false }
+        User { id: self.platform().fresh_id(), name: name.to_owned(), bot: false }
     }
 
     /// A user writes; returns the message's id.
@@ -189,7 +173,7 @@ impl Discord {
 
     /// A user sends a message with these further fields; returns its id.
     pub(crate) fn writes(&self, channel: &Channel, user: &User, fields: Value) -> String {
-        let api = self.api();
+        let api = self.platform();
         let id = api.fresh_id();
         let mut message = api.message(channel, user, &id);
         let (Value::Object(into), Value::Object(fields)) = (&mut message, fields) else { panic!("an object") };
@@ -199,9 +183,23 @@ impl Discord {
         id
     }
 
+    /// A file of a user's; returns what stands in a message. Its address is signed until `ends`, in seconds since 1970.
+    pub(crate) fn upload(&self, name: &str, media_type: &str, bytes: &[u8], ends: u64) -> Value {
+        let api = self.platform();
+        let id = api.fresh_id();
+        let path = format!("/attachments/900/{id}/{name}");
+        let file = (media_type.to_owned(), bytes.to_vec());
+        api.state.lock().expect("no poison").files.insert(path.clone(), file);
+        json!({
+            "id": id, "filename": name, "content_type": media_type, "size": bytes.len(),
+            "url": format!("{}{path}?ex={ends:x}&is=65c68ede&hm=2481f30d", api.origin),
+            "proxy_url": format!("{}{path}", api.origin),
+        })
+    }
+
     /// A user changes a message of theirs.
     pub(crate) fn edits(&self, channel: &Channel, id: &str, content: &str) {
-        let api = self.api();
+        let api = self.platform();
         let mut message = api.state.lock().expect("no poison").heard[id].clone();
         message["content"] = content.into();
         message["edited_timestamp"] = timestamp().into();
@@ -221,20 +219,20 @@ impl Discord {
                 Intents::GUILD_MESSAGE_REACTIONS
             }
         };
-        self.api().gateway.dispatch("MESSAGE_REACTION_ADD", event, intent);
+        self.platform().gateway.dispatch("MESSAGE_REACTION_ADD", event, intent);
     }
 
     pub(crate) fn messages(&self) -> &Seen<Shown> {
-        &self.api().messages
+        &self.platform().messages
     }
 
     /// The channels in which the bot showed that it types.
     pub(crate) fn typing(&self) -> &Seen<String> {
-        &self.api().typing
+        &self.platform().typing
     }
 
     pub(crate) fn reactions(&self) -> &Seen<Reaction> {
-        &self.api().reactions
+        &self.platform().reactions
     }
 
     /// Waits until a message of the bot's reads so, and returns it.

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::courier::{self, Courier};
+use super::courier::{self, Calls, Courier};
 use super::desk::{Desk, Seen};
 use super::push::{Hook, Pushed, hmac_sha256, now};
 use super::server::{Answer, Platform, Request, Scheme, Server, Socket};
@@ -28,9 +28,7 @@ const TEAM: &str = "T000000001";
 const APP: &str = "A000000001";
 
 /// Slack, as long as this lives.
-pub(crate) struct Slack {
-    server: Server<Api>,
-}
+pub(crate) type Slack = Server<Api>;
 
 pub(crate) struct Api {
     desk: Desk,
@@ -88,7 +86,7 @@ pub(crate) struct Reaction {
 
 impl Slack {
     pub(crate) async fn start(scheme: Scheme) -> Self {
-        let server = Server::start(scheme, |address| Api {
+        Self::serve(scheme, |address| Api {
             desk: Desk::default(),
             origin: format!("{}://{address}", scheme.http()),
             socket_origin: format!("{}://{address}", scheme.ws()),
@@ -98,38 +96,16 @@ impl Slack {
             statuses: Seen::default(),
             socket: SocketMode::default(),
             courier: Courier::new(|body, attempt| signed(body, attempt, SIGNING_SECRET, now())),
-        });
-        Self { server: server.await }
-    }
-
-    pub(crate) fn origin(&self) -> String {
-        self.server.origin()
+        })
+        .await
     }
 
     pub(crate) fn socket_origin(&self) -> String {
-        self.api().socket_origin.clone()
-    }
-
-    pub(crate) fn desk(&self) -> &Desk {
-        &self.api().desk
-    }
-
-    fn api(&self) -> &Api {
-        self.server.platform()
+        self.platform().socket_origin.clone()
     }
 
     pub(crate) fn socket_mode(&self) -> &SocketMode {
-        &self.api().socket
-    }
-
-    /// Events go to this webhook from now on, and not through Socket Mode.
-    pub(crate) fn pushes_to(&self, hook: Hook) {
-        self.api().courier.goes_to(hook);
-    }
-
-    /// How the webhook answered each push.
-    pub(crate) fn pushes(&self) -> &Seen<u16> {
-        self.api().courier.answers()
+        &self.platform().socket
     }
 
     /// Asks who answers, as when the owner enters the webhook's address.
@@ -159,14 +135,14 @@ impl Slack {
     }
 
     fn channel(&self, letter: &str, direct: bool) -> Channel {
-        let mut state = self.api().state.lock().expect("no poison");
+        let mut state = self.platform().state.lock().expect("no poison");
         let channel = Channel { id: state.id(letter), direct };
         state.channels.insert(channel.id.clone(), channel.clone());
         channel
     }
 
     pub(crate) fn user(&self) -> User {
-        User { id: self.api().state.lock().expect("no poison").id("U") }
+        User { id: self.platform().state.lock().expect("no poison").id("U") }
     }
 
     /// A user writes; returns the message's `ts`.
@@ -177,7 +153,7 @@ impl Slack {
     /// A user sends a message with these further fields; returns its `ts`. Where it names the bot in a channel, Slack
     /// tells of it twice.
     pub(crate) fn writes(&self, channel: &Channel, user: &User, fields: Value) -> String {
-        let api = self.api();
+        let api = self.platform();
         let ts = api.state.lock().expect("no poison").ts();
         let mut message = json!({
             "type": "message", "user": user.id, "ts": ts, "event_ts": ts, "channel": channel.id, "team": TEAM,
@@ -203,7 +179,7 @@ impl Slack {
     }
 
     pub(crate) fn edits(&self, channel: &Channel, ts: &str, text: &str) {
-        let api = self.api();
+        let api = self.platform();
         let mut state = api.state.lock().expect("no poison");
         let before = state.heard[&(channel.id.clone(), ts.to_owned())].clone();
         let mut after = before.clone();
@@ -219,8 +195,8 @@ impl Slack {
     }
 
     pub(crate) fn reacts(&self, channel: &Channel, user: &User, ts: &str, name: &str) {
-        let event_ts = self.api().state.lock().expect("no poison").ts();
-        self.api().tells(json!({
+        let event_ts = self.platform().state.lock().expect("no poison").ts();
+        self.platform().tells(json!({
             "type": "reaction_added", "user": user.id, "reaction": name, "item_user": BOT_USER,
             "item": {"type": "message", "channel": channel.id, "ts": ts}, "event_ts": event_ts,
         }));
@@ -228,17 +204,17 @@ impl Slack {
 
     /// An event's envelope, as the Events API has it.
     pub(crate) fn callback(&self, event: Value) -> Value {
-        self.api().callback(event)
+        self.platform().callback(event)
     }
 
     /// Sends a callback as it is.
     pub(crate) fn tells(&self, callback: Value) {
-        self.api().sends(callback);
+        self.platform().sends(callback);
     }
 
     /// A file of a user's; returns what stands in a message.
     pub(crate) fn upload(&self, name: &str, media_type: &str, bytes: &[u8]) -> Value {
-        let api = self.api();
+        let api = self.platform();
         let mut state = api.state.lock().expect("no poison");
         let id = state.id("F");
         let path = format!("/files-pri/{TEAM}-{id}/{name}");
@@ -250,11 +226,11 @@ impl Slack {
     }
 
     pub(crate) fn messages(&self) -> &Seen<Shown> {
-        &self.api().messages
+        &self.platform().messages
     }
 
     pub(crate) fn reactions(&self) -> &Seen<Reaction> {
-        &self.api().reactions
+        &self.platform().reactions
     }
 
     pub(crate) async fn shown(&self, channel: &Channel, text: &str) -> Shown {
@@ -321,6 +297,12 @@ fn signed(body: &str, attempt: u32, secret: &str, timestamp: u64) -> Vec<(String
         headers.push(("x-slack-retry-reason".into(), "http_error".into()));
     }
     headers
+}
+
+impl Calls for Api {
+    fn courier(&self) -> &Courier {
+        &self.courier
+    }
 }
 
 impl Platform for Api {

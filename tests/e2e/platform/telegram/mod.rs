@@ -30,9 +30,7 @@ pub(crate) const BOT_NAME: &str = "exo_test_bot";
 pub(crate) const PUBLIC_HOST: &str = "bot.example";
 
 /// Telegram, as long as this lives.
-pub(crate) struct Telegram {
-    server: Server<BotApi>,
-}
+pub(crate) type Telegram = Server<BotApi>;
 
 pub(crate) struct BotApi {
     desk: Arc<Desk>,
@@ -125,67 +123,50 @@ pub(crate) struct Reaction {
 impl Telegram {
     pub(crate) async fn start(scheme: Scheme) -> Self {
         let desk = Arc::new(Desk::default());
-        let server = Server::start(scheme, |_| BotApi {
+        Self::serve(scheme, |_| BotApi {
             updates: Updates::new(Arc::clone(&desk)),
             desk,
             state: Mutex::new(State { next_id: 1000, ..State::default() }),
             messages: Seen::default(),
             actions: Seen::default(),
             reactions: Seen::default(),
-        });
-        Self { server: server.await }
-    }
-
-    /// Where the API is.
-    pub(crate) fn origin(&self) -> String {
-        self.server.origin()
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.server.address()
-    }
-
-    pub(crate) fn desk(&self) -> &Desk {
-        &self.api().desk
-    }
-
-    fn api(&self) -> &BotApi {
-        self.server.platform()
+        })
+        .await
     }
 
     /// What a public name leads to: the gateway behind the owner's proxy.
     pub(crate) fn resolves_to(&self, gateway: SocketAddr) {
-        self.api().updates.resolves_to(gateway);
+        self.platform().updates.resolves_to(gateway);
     }
 
     /// Waits until a webhook is set, and returns what it was set with.
     pub(crate) async fn hooked(&self) -> Value {
-        self.api().updates.hooked().await
+        self.platform().updates.hooked().await
     }
 
     /// How often two polls were under way at once.
     pub(crate) fn conflicts(&self) -> usize {
-        self.api().updates.conflicts()
+        self.platform().updates.conflicts()
     }
 
     /// How the webhook answered each push, in order.
     pub(crate) fn pushes(&self) -> &Seen<u16> {
-        self.api().updates.pushes()
+        self.platform().updates.pushes()
     }
 
     /// Updates that nobody has confirmed.
     pub(crate) fn unconfirmed(&self) -> usize {
-        self.api().updates.unconfirmed()
+        self.platform().updates.unconfirmed()
     }
 
     /// What was confirmed is delivered once more.
     pub(crate) fn repeat_all(&self) {
-        self.api().updates.repeat_all();
+        self.platform().updates.repeat_all();
     }
 
     /// The updates that wait are delivered in the order of their reverse.
     pub(crate) fn shuffle(&self) {
-        self.api().updates.reverse();
+        self.platform().updates.reverse();
     }
 
     /// A private chat with someone new, which has the user's id.
@@ -217,18 +198,18 @@ impl Telegram {
     /// Turns a group into a supergroup, whose id has more than 32 bits.
     pub(crate) fn migrate(&self, group: &Chat) -> Chat {
         let chat = self.forum(&group.title, &[]);
-        self.api().state.lock().expect("no poison").migrated.insert(group.id, chat.id);
+        self.platform().state.lock().expect("no poison").migrated.insert(group.id, chat.id);
         chat
     }
 
     fn chat(&self, id: i64, kind: &'static str, title: &str, topics: &[i64]) -> Chat {
         let chat = Chat { id, kind, title: title.to_owned(), topics: topics.to_vec() };
-        self.api().state.lock().expect("no poison").chats.insert(id, chat.clone());
+        self.platform().state.lock().expect("no poison").chats.insert(id, chat.clone());
         chat
     }
 
     fn fresh_id(&self) -> i64 {
-        let mut state = self.api().state.lock().expect("no poison");
+        let mut state = self.platform().state.lock().expect("no poison");
         state.next_id += 1;
         state.next_id
     }
@@ -240,7 +221,7 @@ impl Telegram {
 
     /// A user sends a message with these further fields; returns its number.
     pub(crate) fn writes(&self, chat: &Chat, user: &User, fields: Value) -> i64 {
-        let mut state = self.api().state.lock().expect("no poison");
+        let mut state = self.platform().state.lock().expect("no poison");
         let number = state.next_number(chat.id);
         let mut message = json!({
             "message_id": number, "date": now(), "chat": chat.json(), "from": user.json(),
@@ -248,23 +229,23 @@ impl Telegram {
         merge(&mut message, fields);
         state.heard.insert((chat.id, number), message.clone());
         drop(state);
-        self.api().updates.add("message", message);
+        self.platform().updates.add("message", message);
         number
     }
 
     /// A user changes a message of theirs.
     pub(crate) fn edits(&self, chat: &Chat, number: i64, text: &str) {
-        let mut state = self.api().state.lock().expect("no poison");
+        let mut state = self.platform().state.lock().expect("no poison");
         let message = state.heard.get_mut(&(chat.id, number)).expect("a message of a user");
         merge(message, json!({"text": text, "edit_date": now()}));
         let message = message.clone();
         drop(state);
-        self.api().updates.add("edited_message", message);
+        self.platform().updates.add("edited_message", message);
     }
 
     /// A user reacts to a message.
     pub(crate) fn reacts(&self, chat: &Chat, user: &User, number: i64, emoji: &str) {
-        self.api().updates.add(
+        self.platform().updates.add(
             "message_reaction",
             json!({
                 "chat": chat.json(), "message_id": number, "user": user.json(), "date": now(),
@@ -275,28 +256,28 @@ impl Telegram {
 
     /// An update of any kind.
     pub(crate) fn update(&self, kind: &str, value: Value) {
-        self.api().updates.add(kind, value);
+        self.platform().updates.add(kind, value);
     }
 
     /// A file that users sent, by the id that stands in messages.
     pub(crate) fn upload(&self, path: &str, bytes: &[u8]) -> String {
         let id = format!("file-{}", self.fresh_id());
         let file = StoredFile { path: path.to_owned(), bytes: bytes.to_vec() };
-        self.api().state.lock().expect("no poison").files.insert(id.clone(), file);
+        self.platform().state.lock().expect("no poison").files.insert(id.clone(), file);
         id
     }
 
     /// All messages of the bot's, in the order in which they were sent.
     pub(crate) fn messages(&self) -> &Seen<Shown> {
-        &self.api().messages
+        &self.platform().messages
     }
 
     pub(crate) fn actions(&self) -> &Seen<ChatAction> {
-        &self.api().actions
+        &self.platform().actions
     }
 
     pub(crate) fn reactions(&self) -> &Seen<Reaction> {
-        &self.api().reactions
+        &self.platform().reactions
     }
 
     /// Waits until a message of the bot's reads so, and returns it.
@@ -313,13 +294,13 @@ impl Telegram {
 
     /// Waits until nothing waits to be confirmed.
     pub(crate) async fn all_confirmed(&self) {
-        self.api().updates.all_confirmed().await;
+        self.platform().updates.all_confirmed().await;
     }
 
     /// The next request of this method is refused for so many seconds, and so is whatever is sent before
     /// they are over.
     pub(crate) fn floods(&self, chat: &Chat, method: &str, seconds: u64) {
-        let mut state = self.api().state.lock().expect("no poison");
+        let mut state = self.platform().state.lock().expect("no poison");
         // The time begins when the refusal is sent, which is later than now.
         state.held.insert(chat.id, Instant::now() + Duration::from_secs(seconds));
         drop(state);

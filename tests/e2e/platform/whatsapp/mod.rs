@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::courier::{self, Courier};
+use super::courier::{self, Calls, Courier};
 use super::desk::{Desk, Seen};
 use super::push::{Hook, Pushed, hmac_sha256, now};
 use super::server::{Answer, Platform, Request, Scheme, Server};
@@ -22,9 +22,7 @@ pub(crate) const PHONE_NUMBER_ID: &str = "106540352242922";
 const WINDOW_CLOSED: u32 = 131_047;
 
 /// WhatsApp, as long as this lives.
-pub(crate) struct WhatsApp {
-    server: Server<Api>,
-}
+pub(crate) type WhatsApp = Server<Api>;
 
 pub(crate) struct Api {
     desk: Desk,
@@ -61,7 +59,7 @@ pub(crate) struct Shown {
 
 impl WhatsApp {
     pub(crate) async fn start(scheme: Scheme) -> Self {
-        let server = Server::start(scheme, |address| Api {
+        Self::serve(scheme, |address| Api {
             desk: Desk::default(),
             origin: format!("{}://{address}", scheme.http()),
             state: Mutex::default(),
@@ -69,40 +67,20 @@ impl WhatsApp {
             read: Seen::default(),
             reactions: Seen::default(),
             courier: Courier::new(|body, _| signed(body, APP_SECRET)),
-        });
-        Self { server: server.await }
-    }
-
-    pub(crate) fn origin(&self) -> String {
-        self.server.origin()
-    }
-
-    pub(crate) fn desk(&self) -> &Desk {
-        &self.api().desk
-    }
-
-    fn api(&self) -> &Api {
-        self.server.platform()
-    }
-
-    pub(crate) fn pushes_to(&self, hook: Hook) {
-        self.api().courier.goes_to(hook);
-    }
-
-    pub(crate) fn pushes(&self) -> &Seen<u16> {
-        self.api().courier.answers()
+        })
+        .await
     }
 
     pub(crate) fn messages(&self) -> &Seen<Shown> {
-        &self.api().messages
+        &self.platform().messages
     }
 
     pub(crate) fn read(&self) -> &Seen<(String, bool)> {
-        &self.api().read
+        &self.platform().read
     }
 
     pub(crate) fn reactions(&self) -> &Seen<(String, String)> {
-        &self.api().reactions
+        &self.platform().reactions
     }
 
     /// Asks who answers, as when the owner enters the webhook's address.
@@ -125,7 +103,7 @@ impl WhatsApp {
 
     /// A message that is not sent yet.
     pub(crate) fn message(&self, from: &str, fields: Value) -> Value {
-        let mut state = self.api().state.lock().expect("no poison");
+        let mut state = self.platform().state.lock().expect("no poison");
         let id = state.id();
         state.open.insert(from.to_owned());
         state.heard.insert(id.clone());
@@ -144,7 +122,7 @@ impl WhatsApp {
 
     /// Sends a call as it is, again and again until it is taken.
     pub(crate) fn call(&self, callback: &Value) {
-        self.api().courier.call(callback.to_string());
+        self.platform().courier.call(callback.to_string());
     }
 
     /// Makes a call once, signed with this secret.
@@ -166,12 +144,12 @@ impl WhatsApp {
 
     /// A person's 24 hours are over.
     pub(crate) fn window_closes(&self, person: &str) {
-        self.api().state.lock().expect("no poison").open.remove(person);
+        self.platform().state.lock().expect("no poison").open.remove(person);
     }
 
     /// A file of a user's; returns its id.
     pub(crate) fn upload(&self, media_type: &str, bytes: &[u8]) -> String {
-        let mut state = self.api().state.lock().expect("no poison");
+        let mut state = self.platform().state.lock().expect("no poison");
         let id = state.number();
         state.media.insert(id.clone(), (media_type.to_owned(), bytes.to_vec()));
         id
@@ -218,6 +196,12 @@ impl State {
     fn id(&mut self) -> String {
         self.next += 1;
         format!("wamid.HBgLMTY1MDM4Nzk0MzkVAgARGBI{:08}", self.next)
+    }
+}
+
+impl Calls for Api {
+    fn courier(&self) -> &Courier {
+        &self.courier
     }
 }
 
