@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use exoclaw::metering::{Asked, Counter, Encoding};
-use exoclaw::provider::Request;
+use exoclaw::provider::{CachePolicy, Request};
 use exoclaw::store::{Message, Role, SessionKey};
 
 /// Bytes of each text.
@@ -91,7 +91,15 @@ fn conversation() -> Request {
     };
     let messages = (0..TURNS).flat_map(|_| [message(Role::User, 200), message(Role::Assistant, 800)]).collect();
     let system = Some("You are a helpful assistant.".into());
-    Request { system, messages, tools: Arc::new([]), max_tokens: 4_096, thinking_tokens: None, temperature: None }
+    Request {
+        system,
+        messages,
+        tools: Arc::new([]),
+        max_tokens: 4_096,
+        thinking_tokens: None,
+        temperature: None,
+        cache: CachePolicy::default(),
+    }
 }
 
 fn turns(criterion: &mut Criterion) {

@@ -91,7 +91,8 @@ pub async fn run(args: GatewayArgs, mut loaded: Loaded) -> Result<(), CliError> 
         let (dispatcher, stop) = (dispatcher.clone(), shutdown.clone());
         async move { dispatcher.look_after(stop).await }
     });
-    let models: Vec<String> = config.agents.values().flat_map(|agent| &agent.models).map(|name| name.model.clone()).collect();
+    let models: Vec<String> =
+        config.agents.values().flat_map(|agent| &agent.models).map(|name| name.model.clone()).collect();
     let meter = dispatcher.meter().clone();
     let warming = tokio::spawn(async move {
         let counts = tokio::task::spawn_blocking(move || meter.warm_up(models.iter().map(String::as_str)));

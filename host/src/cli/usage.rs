@@ -352,7 +352,7 @@ total           2   2.4k       0      10    $2.50
         let estimated = Row { estimated: 1, ..row("", 5, Some(0.001)) };
         let answer = Answer { rows: vec![row("new-model", 5, None)], total: estimated, next: None };
         let shown = table(By::Model, &answer, false);
-        assert!(shown.contains("new-model      2      5       0      10          -\n"), "{shown}");
+        assert!(shown.lines().any(|line| line.starts_with("new-model") && line.ends_with(" -")), "{shown}");
         assert!(shown.contains("~$0.001000"), "{shown}");
     }
 

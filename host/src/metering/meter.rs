@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::budget::{Ask, BudgetError, BudgetRow, Budgets, CallScopes, Scope, Spent, Warning, WindowQuery};
+use super::budget::{Ask, BudgetError, BudgetRow, Budgets, CallScopes, Warning, WindowQuery};
 use super::count::{Asked, Counter, Estimate, FactorRecord};
 use super::price::{Caching, PriceTable, PriceTableError};
 use super::tally::{ModelTally, Tally};
@@ -19,7 +19,7 @@ use crate::config::{Config, ProviderKind};
 use crate::provider::{CacheLifetime, Request};
 use crate::store::{
     CallCause, CallOutcome, DynStore, LedgerEntry, ModelCall, ModelCallEnd, ModelCallId, SessionKey, StoreError,
-    Timestamp, TokenFactor, TokenUsage, TurnId, UsageFilter,
+    Timestamp, TokenFactor, TokenUsage, TurnId,
 };
 
 /// The shortest answer that is worth its input, in tokens.
@@ -335,8 +335,8 @@ impl Meter {
 
     async fn load(&self, query: &WindowQuery, now: Timestamp) -> Result<(), StoreError> {
         let inner = &*self.inner;
-        let spent = inner.store.spent(filter(&query.scope), Some(query.span.from), query.span.until).await?;
-        inner.budgets.load(query, Spent { tokens: spent.tokens, cost: spent.cost }, now);
+        let spent = inner.store.spent(query.filter(), Some(query.span.from), query.span.until).await?;
+        inner.budgets.load(query, spent, now);
         Ok(())
     }
 
@@ -350,22 +350,6 @@ impl Meter {
 
     fn under_way(&self) -> MutexGuard<'_, BTreeMap<ModelCallId, Estimate>> {
         self.inner.under_way.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Which calls count in a scope.
-fn filter(scope: &Scope) -> UsageFilter {
-    let all = UsageFilter::default();
-    match scope {
-        Scope::All => all,
-        Scope::Session(session) => UsageFilter { session: Some(session.clone()), ..all },
-        Scope::Agent(name) => UsageFilter { agent: Some(name.to_string()), ..all },
-        Scope::Channel(name) => UsageFilter { channel: Some(name.to_string()), ..all },
-        Scope::Peer { channel, account, peer } => {
-            let [channel, account, peer] = [channel, account, peer].map(|part| Some(part.to_string()));
-            UsageFilter { channel, account, peer, ..all }
-        }
-        Scope::Plugin(name) => UsageFilter { cause: Some(CallCause::Plugin(name.clone())), ..all },
     }
 }
 

@@ -137,7 +137,7 @@ mod tests {
             let read = moment(text, &berlin(), NOW);
             assert!(text == "7" && read.is_ok() || read.is_err(), "{text}: {read:?}");
         }
-        assert_eq!(days(Timestamp(0), NOW, &berlin()), Err(WhenError::Days));
+        assert_eq!(days(Timestamp(24 * HOUR), NOW, &berlin()), Err(WhenError::Days));
         assert!(moment("4294967295d", &berlin(), NOW).is_err());
     }
 }

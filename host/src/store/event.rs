@@ -287,7 +287,7 @@ mod tests {
             r#""type":"usage","provider":"p","model":"m","input_tokens":1,"output_tokens":2,"cache_read_tokens":3,"cache_write_tokens":4,"cache_write_1h_tokens":1,"reasoning_tokens":2,"cost_usd":null,"estimated":true"#,
             r#""type":"done","stop_reason":"end_turn","text":"4""#,
             r#""type":"error","code":-32004,"message":"no","retryable":true"#,
-            r#""type":"error","code":-32003,"message":"no","retryable":false,"budget":{"scope":"agent","name":"a","period":"daily","unit":"usd","used":0.5,"reserved":0.000000001,"limit":0.75,"resets_at":9}"#,
+            r#""type":"error","code":-32003,"message":"no","retryable":false,"budget":{"scope":"agent","name":"a","period":"daily","unit":"usd","used":0.5,"reserved":0.001,"limit":0.75,"resets_at":9}"#,
             r#""type":"error","code":-32003,"message":"no","retryable":true,"budget":{"scope":"all","name":null,"period":"total","unit":"tokens","used":5,"reserved":1,"limit":7,"resets_at":null}"#,
         ] {
             let text = format!(r#"{{"turn":"01hzzzzzzzzzzzzzzzzz","session":"a:b:c:d","seq":9,{body}}}"#);

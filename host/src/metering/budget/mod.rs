@@ -28,9 +28,7 @@ pub use window::BudgetRow;
 
 use super::price::{Caching, Price};
 use crate::config::BudgetsConfig;
-use crate::store::{
-    CallCause, ModelCall, ModelCallId, NanoDollars, Spent, Timestamp, TokenUsage, UsageFilter, UsagePeer,
-};
+use crate::store::{CallCause, ModelCall, ModelCallId, NanoDollars, Spent, Timestamp, TokenUsage, UsageFilter};
 use quantity::Amount;
 use state::State;
 
@@ -106,8 +104,8 @@ impl WindowQuery {
             Scope::Agent(name) => UsageFilter { agent: Some(name.to_string()), ..none },
             Scope::Channel(name) => UsageFilter { channel: Some(name.to_string()), ..none },
             Scope::Peer { channel, account, peer } => {
-                let [channel, account, peer] = [channel, account, peer].map(|part| part.to_string());
-                UsageFilter { peer: Some(UsagePeer { channel, account, peer }), ..none }
+                let [channel, account, peer] = [channel, account, peer].map(|part| Some(part.to_string()));
+                UsageFilter { channel, account, peer, ..none }
             }
             Scope::Plugin(name) => UsageFilter { cause: Some(CallCause::Plugin(name)), ..none },
         }
