@@ -344,13 +344,19 @@ mod tests {
 
     #[test]
     fn a_span_is_its_whole_pieces_and_its_ends() {
-        assert_eq!(split(&(0..u64::MAX), 10), (Some(0..u64::MAX), vec![]));
-        assert_eq!(split(&(10..30), 10), (Some(10..30), vec![]));
-        assert_eq!(split(&(7..32), 10), (Some(10..30), vec![7..10, 30..32]));
-        assert_eq!(split(&(7..u64::MAX), 10), (Some(10..u64::MAX), vec![7..10]));
-        assert_eq!(split(&(7..13), 10), (None, vec![7..13]));
-        assert_eq!(split(&(3..9), 10), (None, vec![3..9]));
-        assert_eq!(split(&(9..9), 10), (None, vec![]));
-        assert_eq!(split(&(u64::MAX - 1..u64::MAX), 10), (None, vec![u64::MAX - 1..u64::MAX]));
+        const MAX: u64 = u64::MAX;
+        let parts = |span: Span| {
+            let (whole, edges) = split(&span, 10);
+            let ends = |span: Span| (span.start, span.end);
+            (whole.map(ends), edges.into_iter().map(ends).collect::<Vec<_>>())
+        };
+        assert_eq!(parts(0..MAX), (Some((0, MAX)), vec![]));
+        assert_eq!(parts(10..30), (Some((10, 30)), vec![]));
+        assert_eq!(parts(7..32), (Some((10, 30)), vec![(7, 10), (30, 32)]));
+        assert_eq!(parts(7..MAX), (Some((10, MAX)), vec![(7, 10)]));
+        assert_eq!(parts(7..13), (None, vec![(7, 13)]));
+        assert_eq!(parts(3..9), (None, vec![(3, 9)]));
+        assert_eq!(parts(9..9), (None, vec![]));
+        assert_eq!(parts(MAX - 1..MAX), (None, vec![(MAX - 1, MAX)]));
     }
 }

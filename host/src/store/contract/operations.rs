@@ -306,7 +306,7 @@ impl Both {
             provider: "first".to_owned(),
             model: format!("m{count}"),
             estimate: TokenUsage { input_tokens: count, ..TokenUsage::default() },
-            reserved_cost: (count % 4 == 0).then_some(NanoDollars::from_nanos(count)),
+            reserved_cost: count.is_multiple_of(4).then_some(NanoDollars::from_nanos(count)),
         });
         Accept { session, turn, message, destination, begin, idempotency, epoch: self.epoch(back), now: self.now }
     }
@@ -319,7 +319,7 @@ impl Both {
             let id = ModelCallId { turn: *turn, index: if begin { index.min(begun) } else { index } };
             if !begin {
                 let (outcome, at) = (CallOutcome::Cut, self.now);
-                let cost = (self.count % 3 > 0).then_some(NanoDollars::from_nanos(self.count));
+                let cost = (!self.count.is_multiple_of(3)).then_some(NanoDollars::from_nanos(self.count));
                 let (price, cache_saving) = (cost.map(|_| "v1".to_owned()), cost.map(|_| -7));
                 return LedgerEntry::Settle(ModelCallEnd {
                     id,

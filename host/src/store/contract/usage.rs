@@ -175,7 +175,7 @@ impl Kept {
             model: model.to_owned(),
             cause: causes()[made.cause].clone(),
             estimate: TokenUsage { input_tokens: number, output_tokens: 9, ..TokenUsage::default() },
-            reserved_cost: (number % 3 == 0).then_some(NanoDollars::from_nanos(number)),
+            reserved_cost: number.is_multiple_of(3).then_some(NanoDollars::from_nanos(number)),
             at: Timestamp(made.at),
         };
         let end = made.end.as_ref().map(|end| ModelCallEnd {
