@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{ToSpan, Zoned};
+use jiff::{Span, Zoned};
 
 use crate::store::Timestamp;
 
@@ -92,7 +92,8 @@ fn midnight(date: Date, zone: &TimeZone) -> Option<Timestamp> {
 
 fn days_ago(now: Timestamp, days: u32, zone: &TimeZone) -> Option<Timestamp> {
     let today = local(now, zone)?.date();
-    midnight(today.checked_sub(i64::from(days).days()).ok()?, zone)
+    let days = Span::new().try_days(i64::from(days)).ok()?;
+    midnight(today.checked_sub(days).ok()?, zone)
 }
 
 fn before(now: Timestamp, length: Duration) -> Timestamp {
