@@ -81,7 +81,7 @@ async fn at_its_limit_an_answer_is_shortened_and_then_refused_also_after_a_resta
         let mut gateway = builder.clone().start().await;
         let mut client = Client::connect(&gateway).await;
         client.ask("One").await.done();
-        gateway.logged(&["WARN", "50 % of the daily budget of everything are spent: 1700 of 2200 tokens"]).await;
+        gateway.logged(&["WARN", "50 % of the daily budget of everything are spent: 1700 tokens of 2200 tokens"]).await;
         client.ask("Two").await.done();
         let most =
             |body: &Value| body["max_tokens"].as_u64().or(body["max_completion_tokens"].as_u64()).expect("a limit");
@@ -178,7 +178,7 @@ async fn a_plugin_can_only_cause_what_its_budget_allows() {
         Reply::text("On.").call(&id, "echo", &json!({"text": id})).counts(COUNTS)
     })
     .await;
-    let gateway = limited(&provider, "[budgets.plugins.echo]\ndaily = 3_000").bundled_tools().start().await;
+    let gateway = limited(&provider, "[budgets.plugins.echo]\ndaily = 4_000").bundled_tools().start().await;
     let mut client = Client::connect(&gateway).await;
     let turn = client.ask("Go on.").await;
     assert_eq!(turn.done()["stop_reason"], "budget");

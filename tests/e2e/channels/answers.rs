@@ -1,9 +1,12 @@
 //! What a user writes on a platform comes back as the agent's answer, over every transport.
 
+use std::sync::Arc;
+
 use serde_json::json;
+use tempfile::TempDir;
 
 use super::{answer_to, parrot, slow_parrot, with};
-use crate::harness::Gate;
+use crate::harness::{Client, Gate};
 use crate::platform::slack::BOT_USER;
 use crate::platform::telegram::{PUBLIC_HOST, WEBHOOK_SECRET};
 use crate::platform::whatsapp::VERIFY_TOKEN;
@@ -168,4 +171,31 @@ async fn irc_answers_in_channels_and_privately() {
     irc.shown("ada", &answer_to("Hello you")).await;
     irc.sends("PING :are you there");
     irc.pongs().find("a pong", |token| token == "are you there").await;
+}
+
+#[tokio::test]
+async fn the_owner_is_told_of_a_budget_where_they_asked_to_be() {
+    let (telegram, provider) = (Telegram::start(Scheme::Tls).await, parrot().await);
+    let (chat, ada) = telegram.private("Ada");
+    let home = Arc::new(TempDir::new().expect("a temporary folder"));
+    let builder = || with(&provider, &telegram.polled()).home(&home);
+    let mut gateway = builder().start().await;
+    telegram.says(&chat, &ada, "Hello");
+    telegram.shown(&chat, &answer_to("Hello")).await;
+    telegram.all_confirmed().await;
+    let list = Client::connect(&gateway).await.call("session.list", json!({})).await.expect("sessions");
+    let session = list["sessions"][0]["session"].as_str().expect("a session").to_owned();
+    gateway.kill();
+
+    // Each answer takes 18 tokens: after the second, more than a hundredth of them are spent.
+    let budget = format!("[budgets]\ndaily = 2_000\nwarn_at = [1]\nwarn_to = [{session:?}]");
+    let _gateway = builder().tables(&budget).start().await;
+    telegram.says(&chat, &ada, "And again");
+    telegram.shown(&chat, &answer_to("And again")).await;
+    let seen = telegram.messages().find("a warning", |shown| shown.text.contains("are spent")).await;
+    assert!(
+        seen.text.contains("1 % of the daily budget of everything are spent: 36 tokens of 2000 tokens"),
+        "{}",
+        seen.text
+    );
 }
