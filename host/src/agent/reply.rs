@@ -1,6 +1,5 @@
 //! One answer of a model, as it grows: the message that it becomes, and what watchers are told.
 
-use crate::metering::text_tokens;
 use crate::provider::StreamEvent;
 use crate::store::{Block, Delta, EventBody, Message, Role, StopReason, TokenUsage, ToolUse};
 
@@ -110,10 +109,11 @@ impl Reply {
     ///
     /// An answer that was cut counts what the provider had said, which is all of the input where it says that
     /// first, as Anthropic does; and what came of the output, where that is more than was said of it. `input` is
-    /// asked where the provider said nothing of the input, as OpenAI before the last of its chunks. No request is
+    /// asked where the provider said nothing of the input, as OpenAI before the last of its chunks; `count` counts a
+    /// text that came. No request is
     /// empty, so that 0 says nothing, nor does it of an answer in which something is written. All of this is an
     /// estimate.
-    pub(super) fn usage(&self, input: impl FnOnce() -> u64) -> (TokenUsage, Counted) {
+    pub(super) fn usage(&self, input: impl FnOnce() -> u64, count: impl Fn(&str) -> u64) -> (TokenUsage, Counted) {
         let mut usage = self.usage.unwrap_or_default();
         let mut counted = if self.stop.is_some() { Counted::ByProvider } else { Counted::Estimated };
         if usage.input_tokens == 0 && usage.cache_read_tokens == 0 && usage.cache_write_tokens == 0 {
@@ -121,7 +121,7 @@ impl Reply {
             counted = Counted::Estimated;
         }
         if self.stop.is_none() || usage.output_tokens == 0 {
-            let written = self.written();
+            let written = self.written(count);
             if written > usage.output_tokens {
                 usage.output_tokens = written;
                 counted = Counted::Estimated;
@@ -131,14 +131,14 @@ impl Reply {
     }
 
     /// What has come of it, in tokens.
-    fn written(&self) -> u64 {
+    fn written(&self, count: impl Fn(&str) -> u64) -> u64 {
         let tokens = |block: &Block| match block {
-            Block::Text { text } | Block::Thinking { text, .. } => text_tokens(text),
-            Block::RedactedThinking { data } => text_tokens(data),
-            Block::ToolUse(call) => text_tokens(&call.name).saturating_add(text_tokens(call.input.get())),
+            Block::Text { text } | Block::Thinking { text, .. } => count(text),
+            Block::RedactedThinking { data } => count(data),
+            Block::ToolUse(call) => count(&call.name).saturating_add(count(call.input.get())),
             Block::ToolResult(_) | Block::Attachment(_) | Block::Image { .. } => 0,
         };
-        self.blocks.iter().map(tokens).chain([text_tokens(&self.arriving)]).map(u64::from).sum()
+        self.blocks.iter().map(tokens).fold(count(&self.arriving), u64::saturating_add)
     }
 
     /// The message that a whole answer is.
@@ -187,6 +187,7 @@ fn advance(bytes: &mut u64, delta: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metering::text_tokens;
 
     fn offsets(events: impl IntoIterator<Item = StreamEvent>) -> (Reply, Vec<u64>) {
         let mut reply = Reply::default();
@@ -219,7 +220,7 @@ mod tests {
 
     /// What an answer of these events counts as, where 1000 is estimated for the input.
     fn counted(events: impl IntoIterator<Item = StreamEvent>) -> (TokenUsage, Counted) {
-        offsets(events).0.usage(|| 1000)
+        offsets(events).0.usage(|| 1000, |text| text_tokens(text).into())
     }
 
     fn tokens(input_tokens: u64, output_tokens: u64) -> TokenUsage {

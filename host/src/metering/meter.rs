@@ -212,6 +212,13 @@ impl Meter {
         })
     }
 
+    /// How many tokens a text is that the model of a call wrote, as far as that can be said.
+    #[must_use]
+    pub fn text(&self, call: &ModelCall, text: &str) -> u64 {
+        let asked = Asked { session: &call.session, provider: &call.provider, model: &call.model };
+        self.counter().text(asked, text)
+    }
+
     /// The record of a call's end. What a provider counted itself is learnt from.
     #[must_use]
     pub fn end(&self, call: &ModelCall, ended: Ended) -> ModelCallEnd {

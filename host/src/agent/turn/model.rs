@@ -147,7 +147,10 @@ async fn settle(turn: Turn<'_>, work: &mut Work, outcome: CallOutcome) -> Result
     let Some(Asked { call, .. }) = work.asked.take() else { return Ok(()) };
     let (tokens, counted) = match outcome {
         CallOutcome::Failed => (TokenUsage::default(), Counted::ByProvider),
-        _ => work.reply.usage(|| call.estimate.input_tokens),
+        _ => {
+            let meter = &turn.shared.meter;
+            work.reply.usage(|| call.estimate.input_tokens, |text| meter.text(&call, text))
+        }
     };
     let ended = Ended { tokens, estimated: counted == Counted::Estimated, outcome, at: Timestamp::now() };
     settled(turn, work, &call, turn.shared.meter.end(&call, ended)).await

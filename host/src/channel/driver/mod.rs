@@ -6,15 +6,18 @@
 
 mod ask;
 mod intake;
+mod keeping;
 pub(super) mod recorded;
+mod requests;
 mod rest;
+mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -22,30 +25,19 @@ use tracing::{debug, error, info, warn};
 
 use super::line::{ChannelHealth, Line};
 use super::outbox::{DeliveryFrame, Outbox, Sends};
-use super::outward::Outward;
 use super::transport::Transports;
-use super::way_out::WayOut;
 use super::webhook::{WebhookAnswer, WebhookCall};
 use crate::runtime::bindings::channel::{Action, Event, Health, Incoming, NextState, Start, TransportError};
-use crate::runtime::{ChannelPlugin, trial};
-use crate::store::{MAX_SET_ASIDE, NewSetAside, SetAside, SetAsideId, Timestamp};
+use crate::store::Timestamp;
 use ask::Asked;
 pub(super) use intake::Taken;
-use intake::{Batch, IntakeError};
-use recorded::Recorded;
+use keeping::{STORE_WAITS, Stored, Took, set_aside};
+pub(super) use requests::Request;
 use rest::Rests;
-
-/// How long a `lazy` state may wait to be stored.
-const LAZY: Duration = Duration::from_secs(2);
+use waiting::Waited;
 
 /// How long the last actions of a channel have (`wit/channel.wit`, `event.stop`).
 const LAST_ACTIONS: Duration = Duration::from_secs(1);
-
-/// Waits between attempts to store: the first, and the longest.
-const STORE_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-
-/// How long a trial's result may be thought about, while the channel stands still.
-const SWITCH: Duration = Duration::from_secs(30);
 
 /// How long an event is kept for a plugin that cannot take it now.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -57,57 +49,6 @@ enum Source {
     Repeats,
     /// It does not: the event is held until it was heard.
     Once,
-}
-
-/// What became of a batch.
-enum Stored {
-    Whole,
-    /// Not now.
-    Later,
-    /// Nor at any other time.
-    Never(String),
-}
-
-/// What became of an event that the plugin took.
-enum Took {
-    Stored,
-    /// It is not stored, and may come again.
-    Later,
-    /// It can't be stored.
-    Never(String),
-}
-
-/// What ended a wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waited {
-    Over,
-    /// The channel is to stop.
-    Stopped,
-    /// A new version of the plugin has started.
-    Replaced,
-}
-
-/// What is done while the driver waits, besides what always is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Heed {
-    Nothing,
-    Requests,
-}
-
-/// What ended the driver's idling.
-enum Idle {
-    Over,
-    Stopped,
-    Asked(Request),
-}
-
-/// What a driver is asked from outside.
-pub(super) enum Request {
-    /// Puts an event that was set aside to the plugin again.
-    Replay { event: Box<SetAside>, answer: oneshot::Sender<Result<(), String>> },
-    /// Tries a new version on the channel's state, between two events. What comes back switches to
-    /// it when it is used; dropped, it changes nothing. Until then nothing else happens.
-    Try { plugin: ChannelPlugin, outward: Arc<Outward>, answer: oneshot::Sender<Result<oneshot::Sender<()>, String>> },
 }
 
 /// What a driver is made of.
@@ -336,70 +277,6 @@ impl Driver {
         Ok(())
     }
 
-    /// Stores what the channel made of an event, and then does what it asks for.
-    async fn take(
-        &mut self,
-        incoming: Incoming,
-        replays: Option<SetAsideId>,
-        source: Source,
-    ) -> Result<Took, Superseded> {
-        let Incoming { state, messages, receipts, actions, reply: _ } = incoming;
-        let durable = !messages.is_empty() || !receipts.is_empty() || replays.is_some();
-        let (lazy, state) = match state {
-            NextState::Unchanged => (None, None),
-            NextState::Lazy(state) if durable => (None, Some(Bytes::from(state))),
-            NextState::Lazy(state) => (Some(Bytes::from(state)), None),
-            NextState::Durable(state) => (None, Some(Bytes::from(state))),
-        };
-        // What it rests on may be a lazy one: then that is stored with it.
-        let pending = self.lazy.as_ref().filter(|_| durable).map(|(state, _)| state.clone());
-        let batch = Batch { state: state.clone().or(pending), messages, receipts, set_aside: None, replays };
-        match self.store(&batch, source).await? {
-            Stored::Whole => {}
-            Stored::Later => return Ok(Took::Later),
-            Stored::Never(reason) => return Ok(Took::Never(reason)),
-        }
-        if batch.state.is_some() {
-            self.lazy = None;
-        }
-        if let Some(state) = state.or(lazy.clone()) {
-            self.parts.line.set_state(state);
-        }
-        if let Some(state) = lazy {
-            let due = self.lazy.take().map_or_else(|| Instant::now() + LAZY, |(_, due)| due);
-            self.lazy = Some((state, due));
-        }
-        self.carry_out(actions);
-        Ok(Took::Stored)
-    }
-
-    /// Stores a batch. What no one repeats is tried until it is stored.
-    async fn store(&mut self, batch: &Batch, source: Source) -> Result<Stored, Superseded> {
-        let line = Arc::clone(&self.parts.line);
-        let mut wait = STORE_WAITS.0;
-        loop {
-            match batch.store(&line, Timestamp::now()).await {
-                Ok(taken) => {
-                    line.counts.took(&taken);
-                    if taken.replied {
-                        self.parts.outbox.wake();
-                    }
-                    return Ok(Stored::Whole);
-                }
-                Err(IntakeError::Superseded(_)) => return Err(Superseded),
-                Err(IntakeError::Refused(error)) => return Ok(Stored::Never(error.to_string())),
-                Err(IntakeError::Later(reason)) => {
-                    warn!(channel = %line.name, %reason, "what the channel heard is not stored yet");
-                    let stopped = |idle| matches!(idle, Idle::Stopped);
-                    if source == Source::Repeats || stopped(self.idle(Instant::now() + wait, Heed::Nothing).await) {
-                        return Ok(Stored::Later);
-                    }
-                    wait = (wait * 2).min(STORE_WAITS.1);
-                }
-            }
-        }
-    }
-
     fn carry_out(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
@@ -434,97 +311,6 @@ impl Driver {
         line.report(health, Timestamp::now());
     }
 
-    /// Puts an event that the plugin did not get past aside, and has the channel started anew.
-    async fn set_aside(&mut self, event: &Event, reason: String) -> Result<(), Superseded> {
-        if let Stored::Never(error) = self.store(&set_aside(event, reason.clone()), Source::Once).await? {
-            error!(channel = %self.parts.line.name, %reason, %error, "an event can't even be set aside, and is dropped");
-        }
-        self.again = Some(reason);
-        Ok(())
-    }
-
-    /// Starts the channel anew after an event that was set aside, at once or after a rest.
-    async fn restart(&mut self, reason: String) -> Result<(), Superseded> {
-        self.parts.line.counts.set_aside.fetch_add(1, Ordering::Relaxed);
-        self.parts.transports.close(Duration::ZERO).await;
-        self.store_lazy().await?;
-        if let Some(rest) = self.rests.set_aside()
-            && self.rest(rest, reason).await? == Waited::Replaced
-        {
-            return Ok(());
-        }
-        self.start(Start::Restart).await
-    }
-
-    /// Leaves the channel alone for a while, or until it has a new version. Webhook calls are answered
-    /// that it is not available.
-    async fn rest(&mut self, rest: Duration, reason: String) -> Result<Waited, Superseded> {
-        let line = Arc::clone(&self.parts.line);
-        let until = Timestamp(Timestamp::now().0.saturating_add(rest.as_millis().try_into().unwrap_or(u64::MAX)));
-        let detail = crate::text::one_line(&reason, 300);
-        error!(channel = %line.name, ?rest, %detail, "the channel keeps failing and rests");
-        line.report(ChannelHealth::Quarantined { until, detail }, Timestamp::now());
-        let waited = self.pause(rest).await?;
-        if waited == Waited::Over {
-            line.report(ChannelHealth::Connecting { detail: "it is tried again".to_owned() }, Timestamp::now());
-        }
-        Ok(waited)
-    }
-
-    /// Waits for the plugin. A new version of it ends the wait: it may be the cure.
-    async fn pause(&mut self, length: Duration) -> Result<Waited, Superseded> {
-        let end = Instant::now() + length;
-        loop {
-            match self.idle(end, Heed::Requests).await {
-                Idle::Over => return Ok(Waited::Over),
-                Idle::Stopped => return Ok(Waited::Stopped),
-                Idle::Asked(Request::Replay { answer, .. }) => {
-                    let _ = answer.send(Err("the channel rests; try again when it is back".to_owned()));
-                }
-                Idle::Asked(Request::Try { plugin, outward, answer }) => {
-                    if self.switch(plugin, outward, answer).await? {
-                        return Ok(Waited::Replaced);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Waits, with an event in hand: says that it is not available, and sends what is ready, which need
-    /// not wait for what is to be heard.
-    async fn idle(&mut self, end: Instant, heed: Heed) -> Idle {
-        let stop = self.parts.stop.clone();
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return Idle::Stopped,
-                () = tokio::time::sleep_until(end) => return Idle::Over,
-                Some(request) = self.parts.requests.recv(), if heed == Heed::Requests => return Idle::Asked(request),
-                Some(WebhookCall { answer, .. }) = self.parts.webhooks.recv() => {
-                    let retry_in = end.saturating_duration_since(Instant::now());
-                    let _ = answer.send(WebhookAnswer::Unavailable { retry_in });
-                }
-                Some(frame) = self.parts.frames.recv() => self.frame(frame),
-            }
-        }
-    }
-
-    async fn replay(&mut self, event: &SetAside) -> Result<Result<(), String>, Superseded> {
-        let spoilt = || "it cannot be read any more; drop it".to_owned();
-        let Some(again) = Recorded::from_bytes(&event.event).and_then(Recorded::event) else {
-            return Ok(Err(spoilt()));
-        };
-        Ok(match self.ask(&again, Source::Repeats).await? {
-            Some(Asked::Heard(incoming)) => match self.take(*incoming, Some(event.id), Source::Repeats).await? {
-                Took::Stored => Ok(()),
-                Took::Later => Err("it was understood, but could not be stored; try again".to_owned()),
-                Took::Never(reason) => Err(reason),
-            },
-            Some(Asked::InvalidInput(reason) | Asked::Unsupported(reason) | Asked::GivenUp(reason)) => Err(reason),
-            Some(Asked::Unavailable(wait)) => Err(format!("the channel takes nothing now; try again in {wait:?}")),
-            None => Err("the gateway is going down".to_owned()),
-        })
-    }
-
     fn frame(&mut self, frame: DeliveryFrame) {
         let DeliveryFrame { frame, result } = frame;
         match self.parts.transports.send_frame(&frame) {
@@ -537,50 +323,6 @@ impl Driver {
                 let _ = result.send(Err(TransportError::NotSent(error.to_string())));
             }
         }
-    }
-
-    /// Tries a new version on the channel's state and, when it is told to, goes on with it. Says whether it does.
-    async fn switch(
-        &mut self,
-        plugin: ChannelPlugin,
-        outward: Arc<Outward>,
-        answer: oneshot::Sender<Result<oneshot::Sender<()>, String>>,
-    ) -> Result<bool, Superseded> {
-        let line = Arc::clone(&self.parts.line);
-        let id = format!("{}#reload", line.name);
-        let started = trial(&plugin, line.call(&id, 1, Timestamp::now()), &line.state()).await;
-        let incoming = match started {
-            Ok(incoming) => incoming,
-            Err(error) => {
-                let _ = answer.send(Err(error.to_string()));
-                return Ok(false);
-            }
-        };
-        let (go, told) = oneshot::channel();
-        if answer.send(Ok(go)).is_err() {
-            return Ok(false);
-        }
-        match tokio::time::timeout(SWITCH, told).await {
-            Ok(Ok(())) => {}
-            _ => return Ok(false),
-        }
-        info!(channel = %line.name, "the channel goes on with its new version");
-        self.parts.transports.close(LAST_ACTIONS).await;
-        self.parts.transports.replace_outward(Arc::clone(&outward));
-        self.parts.sends.send_replace(Arc::new(WayOut { outward, store: Arc::clone(&line.store) }));
-        line.set_plugin(plugin);
-        self.rests = Rests::default();
-        self.again = None;
-        if let Took::Never(reason) = self.take(incoming, None, Source::Once).await? {
-            self.set_aside(&Event::Start(Start::Reload), reason).await?;
-        }
-        Ok(true)
-    }
-
-    async fn store_lazy(&mut self) -> Result<(), Superseded> {
-        let Some((state, _)) = self.lazy.take() else { return Ok(()) };
-        let batch = Batch { state: Some(state), ..Batch::default() };
-        self.store(&batch, Source::Once).await.map(drop)
     }
 
     /// The channel's last word: its state is stored, its actions have a second.
@@ -604,14 +346,4 @@ impl Driver {
         self.parts.transports.close(LAST_ACTIONS).await;
         self.writing.shutdown().await;
     }
-}
-
-fn set_aside(event: &Event, reason: String) -> Batch {
-    let mut event = Recorded::of(event).to_bytes();
-    if event.len() > MAX_SET_ASIDE {
-        // It cannot be replayed, but it is told of.
-        let excerpt = String::from_utf8_lossy(event.get(..1 << 10).unwrap_or_default()).into_owned();
-        event = serde_json::json!({ "too-large": event.len(), "excerpt": excerpt }).to_string().into();
-    }
-    Batch { set_aside: Some(NewSetAside { event, reason }), ..Batch::default() }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::runtime::bindings::channel::{Kind, Message};
-use crate::store::{LedgerFilter, SessionKey, StoreError};
+use crate::store::{SessionKey, StoreError, UsageFilter, UsageGroup, UsageQuery, UsageRow};
 
 use super::super::line::{ChannelHealth, Line};
 
@@ -90,25 +90,22 @@ async fn status(line: &Line, session: &SessionKey) -> Result<String, StoreError>
 }
 
 async fn usage(line: &Line, session: &SessionKey) -> Result<String, StoreError> {
-    let filter = LedgerFilter { session: Some(session.clone()), ..LedgerFilter::default() };
-    let (mut calls, mut input, mut output) = (0_u64, 0_u64, 0_u64);
-    let mut after = None;
-    loop {
-        let page = line.store.ledger(&filter, after, 500).await?;
-        for record in &page.items {
-            let tokens = record.end.as_ref().map_or(record.call.estimate, |end| end.tokens);
-            calls += 1;
-            input += tokens.input_tokens + tokens.cache_read_tokens + tokens.cache_write_tokens;
-            output += tokens.output_tokens;
-        }
-        match page.next {
-            Some(next) => after = Some(next),
-            None => break,
-        }
+    let filter = UsageFilter { session: Some(session.clone()), ..UsageFilter::default() };
+    let all = UsageQuery { since: None, until: None, group: UsageGroup::Total, filter, after: None, limit: 1 };
+    let Some(UsageRow { sums, .. }) = line.store.usage(all).await?.items.pop() else {
+        return Ok("This conversation has consumed nothing yet.".to_owned());
+    };
+    let output = sums.tokens.output_tokens;
+    let input = sums.tokens.total().saturating_sub(output);
+    let mut text = match sums.calls {
+        1 => "This conversation has taken one call of a model".to_owned(),
+        calls => format!("This conversation has taken {calls} calls of a model"),
+    };
+    let _ = write!(text, ": {input} tokens in, {output} out");
+    // A sum that lacks some of it would look like all.
+    if sums.unpriced == 0 {
+        let _ = write!(text, ", {}", sums.cost);
     }
-    Ok(match calls {
-        0 => "This conversation has consumed nothing yet.".to_owned(),
-        1 => format!("This conversation has taken one call of a model: {input} tokens in, {output} out."),
-        calls => format!("This conversation has taken {calls} calls of a model: {input} tokens in, {output} out."),
-    })
+    text.push('.');
+    Ok(text)
 }

@@ -25,8 +25,9 @@ use tokio::task::spawn_blocking;
 
 use self::cache::Cache;
 use self::factors::Factors;
-use self::family::Family;
+use self::family::{Family, Framing};
 use self::tally::{Effort, Tally};
+use crate::metering::text_tokens;
 use crate::provider::Request;
 use crate::store::SessionKey;
 
@@ -124,6 +125,22 @@ impl Counter {
     pub fn estimate_blocking(&self, asked: Asked<'_>, request: &Request) -> Estimate {
         let counted = self.shared.estimate(asked, request, Effort::Any);
         counted.unwrap_or_else(|| self.rough(asked, request))
+    }
+
+    /// What a text of the model's own takes: of an answer whose counts never came. Where it is longer than can be
+    /// counted at once, or nothing is loaded to count it with, by its length.
+    #[must_use]
+    pub fn text(&self, asked: Asked<'_>, text: &str) -> u64 {
+        let family = Family::of(asked.model);
+        if text.len() > AT_ONCE || !family.encoding.is_loaded() {
+            return text_tokens(text).into();
+        }
+        let base = family.encoding.count(text);
+        match family.framing {
+            // Its encoding is the one that we count with.
+            Framing::Cookbook { .. } => base,
+            _ => self.shared.factors.applied(asked, family.start, base),
+        }
     }
 
     /// Takes in what a provider counted for a request that was estimated: all of its input, that from and to its
