@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{Client, FakeProvider, Gateway, Reply, Request, Transcript, WIRES, Wire};
 
 /// The keeper's table in the config, with all that it imports and these further grants.
-fn keeper(folder: &Path, grants: &str) -> String {
+pub(crate) fn keeper(folder: &Path, grants: &str) -> String {
     let path = folder.join("keeper.wasm");
     std::fs::write(&path, exoclaw_bundle_test::find("keeper").expect("a guest").bytes).expect("a writable folder");
     format!(
@@ -23,7 +23,7 @@ async fn with_keeper(provider: &FakeProvider) -> Gateway {
 }
 
 /// A model that makes the calls that the user writes, one a line: a tool and its arguments.
-async fn obedient(wire: Wire) -> FakeProvider {
+pub(crate) async fn obedient(wire: Wire) -> FakeProvider {
     FakeProvider::start(wire, |request: &Request| {
         if !request.results().is_empty() {
             return Reply::text("Done.");

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::with;
+use crate::capabilities::{keeper, obedient};
 use crate::harness::{FakeProvider, Gateway, Reply, Request, Wire};
 use crate::platform::config::Channel;
 use crate::platform::{Answer, Discord, Hook, Plain, Scheme, Slack, Telegram, Trouble, WhatsApp, left_in, now};
@@ -336,4 +337,21 @@ async fn a_file_of_the_agents_is_uploaded_to_whatsapp() {
     let _gateway = with(&provider, &channel).home(&home).start().await;
     let shown = whatsapp.messages().find("a file", |shown| shown.file.is_some()).await;
     assert!(shown.file == Some(("image/png".to_owned(), picture(10))), "{shown:?}");
+}
+
+#[tokio::test]
+async fn what_a_tool_made_follows_the_answer_to_the_platform() {
+    let (telegram, provider) = (Telegram::start(Scheme::Tls).await, obedient(Wire::Anthropic).await);
+    let ((chat, ada), folder) = (telegram.private("Ada"), home());
+    let _gateway = with(&provider, &telegram.polled()).plugins(&keeper(folder.path(), "")).start().await;
+    let made = json!({"name": "sales.csv", "mime": "text/csv", "value": "a,b", "n": 2});
+    telegram.says(&chat, &ada, &format!("make_file {made}"));
+    let shown = telegram.messages().find("a file", |shown| shown.file.is_some()).await;
+    let file = shown.file.expect("just found");
+    assert_eq!(
+        (file.name.as_str(), file.media_type.as_str(), &file.bytes[..]),
+        ("sales.csv", "text/csv", &b"a,ba,b"[..])
+    );
+    let texts = telegram.texts(&chat);
+    assert_eq!((texts.first().map(String::as_str), texts.len()), (Some("Done."), 2), "the answer, and then the file");
 }

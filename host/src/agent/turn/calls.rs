@@ -80,7 +80,9 @@ impl Work {
             return None;
         }
         let blocks = self.calls.drain(..).map(|call| Block::ToolResult(call.into_result(instead))).collect();
-        Some(Arc::new(Message { role: Role::User, blocks }))
+        let results = Message { role: Role::User, blocks };
+        self.keep_files(&results);
+        Some(Arc::new(results))
     }
 
     /// Counts a call, and says which of the turn's calls it is: the same after a crash. Nothing,

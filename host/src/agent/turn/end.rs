@@ -7,9 +7,11 @@ use tracing::{info, warn};
 use super::calls::Instead;
 use super::journal::Change;
 use super::{Turn, Work, model, until_well};
+use crate::agent::accept::chance;
 use crate::agent::courier::{Letter, LetterContent, Passage};
 use crate::store::{
-    DeliveryId, Destination, DoneReason, ErrorCode, EventBody, Message, NewDelivery, StoreError, Timestamp, TurnError,
+    DeliveryId, Destination, DoneReason, ErrorCode, EventBody, FileRef, Message, NewDelivery, StoreError, Timestamp,
+    TurnError, TurnId,
 };
 
 /// Stores what a turn leaves behind, then tells of its end.
@@ -34,7 +36,8 @@ async fn stored(turn: Turn<'_>, mut work: Work, end: EventBody) -> Result<(), St
     let events = until_well(turn.shared, || job.topic.end(job.turn, end.clone())).await?;
     let Some(told) = events.last().cloned() else { return Ok(()) };
     let passage = turn.passage(&work);
-    let deliveries = passage.iter().map(|passage| answer(turn, passage, &end)).collect();
+    let files = std::mem::take(&mut work.files);
+    let deliveries = passage.as_ref().map_or_else(Vec::new, |passage| answer(turn, passage, &end, files));
     work.journal.commit_with(turn, Change::End(last, deliveries), events).await?;
     job.topic.ended(job.turn, &told);
     if let Some(passage) = passage {
@@ -43,20 +46,28 @@ async fn stored(turn: Turn<'_>, mut work: Work, end: EventBody) -> Result<(), St
     Ok(())
 }
 
-/// What is sent to the platform at a turn's end. Where a draft was opened, it takes its place.
-fn answer(turn: Turn<'_>, passage: &Passage, end: &EventBody) -> NewDelivery {
-    let Destination { channel, conversation, address } = passage.destination.clone();
-    let letter = Letter { address, content: LetterContent::Markdown { text: last_word(end) } };
-    NewDelivery {
-        id: DeliveryId(passage.turn),
-        session: Some(passage.session.clone()),
-        channel,
-        conversation,
-        content: letter.to_bytes(),
-        draft: false,
-        epoch: turn.shared.epoch,
-        now: Timestamp::now(),
-    }
+/// What is sent to the platform at a turn's end: its last word, which takes a draft's place where one was opened,
+/// and then the files that its tools made.
+fn answer(turn: Turn<'_>, passage: &Passage, end: &EventBody, files: Vec<FileRef>) -> Vec<NewDelivery> {
+    let now = Timestamp::now();
+    let delivery = |id: TurnId, content: LetterContent| {
+        let Destination { channel, conversation, address } = passage.destination.clone();
+        NewDelivery {
+            id: DeliveryId(id),
+            session: Some(passage.session.clone()),
+            channel,
+            conversation,
+            content: Letter { address, content }.to_bytes(),
+            draft: false,
+            epoch: turn.shared.epoch,
+            now,
+        }
+    };
+    let wanted = matches!(end, EventBody::Done { stop_reason, .. } if *stop_reason != DoneReason::Aborted);
+    let files = files.into_iter().filter(|_| wanted).map(|file| LetterContent::File { file });
+    let files = files.map(|content| delivery(TurnId::new(now, chance()), content));
+    let text = LetterContent::Markdown { text: last_word(end) };
+    std::iter::once(delivery(passage.turn, text)).chain(files).collect()
 }
 
 /// A turn's end in words for a person on a platform, who can neither see nor mend what is behind it.

@@ -30,14 +30,17 @@ use super::reply::{Calls, Reply};
 use crate::metering::{BudgetError, Meter};
 use crate::provider::{CachePolicy, ProviderError};
 use crate::store::{
-    Destination, DoneReason, DynStore, Epoch, ErrorCode, EventBody, Message, Permanence, Step, StopReason, StoreError,
-    StoredMessage, Timestamp, ToolUse, TurnError,
+    Block, Destination, DoneReason, DynStore, Epoch, ErrorCode, EventBody, FileRef, Message, Permanence, Step,
+    StopReason, StoreError, StoredMessage, Timestamp, ToolContent, ToolUse, TurnError,
 };
 use calls::{Call, Instead};
 use journal::{Change, Journal};
 use model::Asked;
 use patience::{Patience, until_well};
 use resume::TakenUp;
+
+/// The most files of one turn that are sent along with its answer.
+const MAX_FILES: usize = 10;
 
 /// What turns share.
 pub(super) struct Shared {
@@ -122,6 +125,8 @@ struct Work {
     model_calls: u32,
     /// The texts of earlier steps.
     texts: Vec<String>,
+    /// What its tools made for people: each file once, in the order in which they were returned.
+    files: Vec<FileRef>,
     /// Calls of tools that no message holds the results of yet.
     calls: Vec<Call>,
     /// Messages that are stored together with the end.
@@ -254,6 +259,22 @@ impl Work {
         let texts = self.texts.iter().chain([&current]).map(|text| text.trim());
         let text = texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n");
         EventBody::Done { stop_reason, text }
+    }
+
+    /// Takes in the files that results hold.
+    fn keep_files(&mut self, results: &Message) {
+        let of_result = |block: &Block| match block {
+            Block::ToolResult(result) => result.content.clone(),
+            _ => Vec::new(),
+        };
+        for content in results.blocks.iter().flat_map(of_result) {
+            match content {
+                ToolContent::File(file) if self.files.len() < MAX_FILES && !self.files.contains(&file) => {
+                    self.files.push(file);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Stores a message of the turn's in the middle.

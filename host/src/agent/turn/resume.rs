@@ -93,6 +93,7 @@ impl Work {
         }
         for (index, message) in own.iter().enumerate() {
             if message.role != Role::Assistant {
+                self.keep_files(message);
                 continue;
             }
             self.texts.push(text(message));
