@@ -104,7 +104,7 @@ async fn an_export_imported_elsewhere_is_the_same_store() {
     assert!(said.stdout().ends_with("in all.jsonl\n"), "{said:?}");
     let text = fs::read_to_string(home.path().join("all.jsonl")).expect("an export");
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(lines[0], json!({"exoclaw": env!("CARGO_PKG_VERSION"), "format": 2}));
+    assert_eq!(lines[0], json!({"exoclaw": env!("CARGO_PKG_VERSION"), "format": 3}));
     assert_eq!(lines[lines.len() - 1], json!({"records": lines.len() - 2}));
     assert!(text.contains("You said: One."));
 

@@ -101,7 +101,8 @@ fn hundreds_of_calls_at_once_never_overspend_together() {
 
     let books = books.into_inner().expect("books");
     let rows = budgets.status(now);
-    assert!(rows.iter().any(|row| row.left().amount() < 1_000), "no limit was ever near: {rows:?}");
+    let near = |row: &BudgetRow| row.left().amount() < row.limit.amount() / 10;
+    assert!(rows.iter().any(near), "no limit was ever near: {rows:?}");
     for row in rows {
         let span = Span::ALL;
         assert_eq!(row.used, books.spent(&row.scope, span).in_unit(row.limit.unit()), "{row:?}");
