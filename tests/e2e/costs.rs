@@ -219,7 +219,8 @@ async fn a_crash_in_the_middle_of_a_call_leaves_nothing_set_aside() {
     let provider =
         FakeProvider::start(Wire::Anthropic, move |_: &Request| Reply::text("We").wait(&waiting).say("ll.")).await;
     let home = Arc::new(TempDir::new().expect("a temporary folder"));
-    let builder = limited(&provider, "[budgets]\ndaily = 100_000").home(&home);
+    // Room for one such call, and not for another beside it.
+    let builder = limited(&provider, "[budgets]\ndaily = 800").home(&home);
     let mut gateway = builder.clone().start().await;
     let mut client = Client::connect(&gateway).await;
     let turn = client.send_chat("Hello").await;

@@ -10,7 +10,8 @@ use futures_util::future::BoxFuture;
 use super::Turn;
 use super::patience::Patience;
 use crate::store::{
-    CallAnswered, Dispatch, DynStore, LedgerEntry, Message, NewDelivery, Seq, StoreError, ToolResult, TurnEnd,
+    CallAnswered, CallOutcome, Dispatch, DynStore, LedgerEntry, Message, NewDelivery, Seq, StoreError, ToolResult,
+    TurnEnd,
 };
 use std::sync::Arc;
 
@@ -68,6 +69,13 @@ impl Journal {
     /// Has a record stored with the next transaction.
     pub(super) fn record(&mut self, entry: LedgerEntry) {
         self.ledger.push(entry);
+    }
+
+    /// Whether a call that consumed something ended, and that is not stored yet.
+    pub(super) fn holds_end(&self) -> bool {
+        let consumed =
+            |entry: &LedgerEntry| matches!(entry, LedgerEntry::Settle(end) if end.outcome != CallOutcome::Failed);
+        self.ledger.iter().any(consumed)
     }
 
     /// Stores a change, with the events and records since the last one. While the storage is sick it

@@ -91,6 +91,11 @@ async fn begin(
         // Another is asked than was expected, and the one that was is not.
         settle(turn, work, CallOutcome::Failed).await?;
     }
+    // What an attempt before this one did not use is given back once its end is stored: it must not stand in the
+    // way of this one.
+    if work.journal.holds_end() {
+        work.journal.commit(turn, Change::Add(Vec::new())).await?;
+    }
     let wanted = Wanted {
         id: ModelCallId { turn: turn.job.turn, index: work.model_calls },
         session: &turn.job.session,
